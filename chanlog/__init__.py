@@ -1,0 +1,38 @@
+"""Durable, named, two-way channels for long-running processes: an embedded log, no server."""
+
+from .errors import *  # noqa: F403
+from .errors import __all__ as _errors
+from .interface import (
+    Channel,
+    ChannelInfo,
+    Cursor,
+    Frame,
+    Log,
+    Producer,
+    Replay,
+    Statistics,
+    Subscription,
+)
+from .log import aopen, open
+from .message import Gap, Message
+from .options import Retention
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Channel",
+    "ChannelInfo",
+    "Cursor",
+    "Frame",
+    "Gap",
+    "Log",
+    "Message",
+    "Producer",
+    "Replay",
+    "Retention",
+    "Statistics",
+    "Subscription",
+    "aopen",
+    "open",
+    *_errors,
+]

@@ -1,0 +1,627 @@
+"""What every backend provides: the words of chanlog as abstract classes.
+
+The embedded log implements all of it. Whatever may wait, for a disk here or for a network
+elsewhere, has a coroutine twin with the prefix ``a``; the twin may be called from any event loop
+and never blocks it. Every method may be called from any thread. A ``Subscription`` (and the loop
+of a ``Cursor``) is for one consumer at a time; everything else may be shared.
+
+Every call may raise :class:`~chanlog.errors.LogClosed` once the log is closed and
+:class:`~chanlog.errors.ForkedProcess` in a forked child.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from .message import Message
+from .options import Retention
+
+__all__ = [
+    "Channel",
+    "ChannelInfo",
+    "Cursor",
+    "Frame",
+    "Log",
+    "Producer",
+    "Replay",
+    "Statistics",
+    "Subscription",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelInfo:
+    """One consistent snapshot of a channel.
+
+    ``start_offset`` is the first offset still readable, ``end_offset`` the next one to be written,
+    ``durable_offset`` the one below which everything survives power loss. ``created`` is ``None``
+    while the channel does not exist; ``last`` is the time of the last message, if there was one.
+    ``cursors`` maps names to positions, ``producers`` names to (epoch, next sequence).
+    ``parent`` is (name or ``None`` if deleted, offset) for a fork.
+    """
+
+    name: str
+    exists: bool
+    ended: bool
+    start_offset: int
+    end_offset: int
+    durable_offset: int
+    created: datetime | None
+    last: datetime | None
+    retention: Retention
+    cursors: Mapping[str, int] = field(default_factory=dict)
+    producers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    parent: tuple[str | None, int] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many messages can be read."""
+        return self.end_offset - self.start_offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What a log holds and has done since it was opened. Sizes are in bytes."""
+
+    channels: int
+    channels_in_memory: int
+    segments: int
+    segments_clustered: int
+    disk_bytes: int
+    unsynced_bytes: int
+    appends: int
+    messages: int
+    syncs: int
+    waiters: int
+    compactions: int
+    failed: bool
+
+
+class Subscription(ABC):
+    """A reader that replays from an offset and then waits for more.
+
+    Iterating (``for``, ``async for``) ends when the channel has ended or the subscription is
+    closed. Nothing is queued for it: however slow it is, it costs the publisher nothing.
+    One consumer at a time, which may be a thread or a task of any loop.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether ``get`` would answer at once, with a message or with the end. Never waits."""
+
+    @property
+    @abstractmethod
+    def offset(self) -> int:
+        """The next offset that this subscription will look at."""
+
+    @abstractmethod
+    def get(self, timeout: float | None = None) -> Message | None:
+        """The next message, waiting up to ``timeout`` seconds (``None``: for ever; 0: not at all).
+
+        Returns ``None`` when time is up. Raises ``EndOfChannel`` at the end of an ended channel,
+        ``OffsetTrimmed`` if the next message was trimmed before it was read, ``ChannelDeleted``,
+        ``CorruptionError``, ``HandleClosed``. Blocks the thread, never the other threads.
+        """
+
+    @abstractmethod
+    async def aget(self, timeout: float | None = None) -> Message | None:
+        """``get`` for an event loop. Cancelling it loses nothing: the message is still next."""
+
+    @abstractmethod
+    def seek(self, offset: int) -> None:
+        """Go on from ``offset`` (the next message is that one)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the reader back; a waiting ``get`` raises ``HandleClosed``, a loop ends."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Message]: ...
+
+    @abstractmethod
+    def __next__(self) -> Message: ...
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Message]: ...
+
+    @abstractmethod
+    async def __anext__(self) -> Message: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+class Replay(ABC):
+    """History only, from ``start`` to ``stop``, at full speed; it never waits for more.
+
+    Each way of iterating starts anew, so one ``Replay`` may be walked many times.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Message]:
+        """The messages, in order."""
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """The messages, letting other tasks run between batches."""
+
+    @abstractmethod
+    def batches(self) -> Iterator[Sequence[Message]]:
+        """The messages in lists, as they were stored together."""
+
+    @abstractmethod
+    def data(self) -> Iterator[Any]:
+        """The payloads alone: the fastest way there is."""
+
+
+class Cursor(ABC):
+    """A named, durable position of a consumer in a channel.
+
+    ``for message in cursor`` reads from the committed position on and then waits for more. What
+    was read and not committed is read again by whoever opens the cursor next.
+    """
+
+    __slots__ = ()
+
+    name: str
+
+    @abstractmethod
+    def position(self) -> int:
+        """The committed position: the offset of the first message not yet committed."""
+
+    @abstractmethod
+    def commit(self, message: Message | int, *, durable: bool = False) -> None:
+        """Store that ``message`` (or an offset), and all before it, is done with.
+
+        As durable as a publish under the log's sync policy. Committing what is committed already
+        is fine; committing less raises ``CommitBehind``, so that a consumer which was replaced
+        notices. Creates the channel if there is none.
+        """
+
+    @abstractmethod
+    async def acommit(self, message: Message | int, *, durable: bool = False) -> None:
+        """``commit`` without blocking the event loop."""
+
+    @abstractmethod
+    def seek(self, offset: int) -> None:
+        """Move the cursor to ``offset``, forward or back, durably; reading goes on from there."""
+
+    @abstractmethod
+    async def aseek(self, offset: int) -> None:
+        """``seek`` without blocking the event loop."""
+
+    @abstractmethod
+    def lag(self) -> int:
+        """How many messages are published and not committed: end offset less position."""
+
+    @abstractmethod
+    async def alag(self) -> int:
+        """``lag`` without blocking the event loop."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Forget the cursor, durably."""
+
+    @abstractmethod
+    async def adelete(self) -> None:
+        """``delete`` without blocking the event loop."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether ``get`` would answer at once."""
+
+    @abstractmethod
+    def get(self, timeout: float | None = None) -> Message | None:
+        """The next message not yet read through this handle; see ``Subscription.get``."""
+
+    @abstractmethod
+    async def aget(self, timeout: float | None = None) -> Message | None:
+        """``get`` for an event loop."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Message]: ...
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Message]: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the reader back. What was committed stays."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+class Producer(ABC):
+    """A named writer with an epoch and a sequence: retries never double, the old are fenced.
+
+    Each message has a sequence, counted from 0 over the whole life of the producer, across epochs.
+    Publishing a sequence again returns the offset it got first and writes nothing. Opening the
+    same name with a higher epoch fences the lower one for good.
+    """
+
+    __slots__ = ()
+
+    name: str
+    epoch: int
+
+    @abstractmethod
+    def sequence(self) -> int:
+        """The next sequence: how many messages this producer has published in the channel."""
+
+    @abstractmethod
+    def publish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        sequence: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        """Publish as ``sequence`` (default: the next one) and return the offset.
+
+        Raises ``SequenceGap`` for a sequence from the future, ``ProducerFenced`` once a newer
+        epoch has opened, ``SequenceExpired`` if it was published too long ago to say where.
+        """
+
+    @abstractmethod
+    async def apublish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        sequence: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        """``publish`` without blocking the event loop."""
+
+    @abstractmethod
+    def publish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        sequence: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        """Publish all or nothing, ``items[i]`` as ``sequence + i``; those known are not doubled."""
+
+    @abstractmethod
+    async def apublish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        sequence: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        """``publish_many`` without blocking the event loop."""
+
+
+class Channel(ABC):
+    """A named, durable, two-way address in a log. Opening one costs and changes nothing; it comes
+    into being with the first publish (or fork, configure, cursor commit)."""
+
+    __slots__ = ()
+
+    name: str
+    sender: str | None
+
+    @abstractmethod
+    def publish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        """Append one message and return its offset.
+
+        ``data`` is whatever msgpack carries (tuples come back as lists); ``bytes`` pass untouched.
+        With ``durable`` it is on stable storage before the call returns; without, the log's sync
+        policy decides, and it survives the death of this process in any case. With ``expect`` it
+        is written only if that is the channel's end offset, else ``UnexpectedOffset``.
+
+        Raises ``PayloadError``, ``MessageTooLarge``, ``ChannelEnded``, ``ChannelDeleted``,
+        ``DiskFull`` (nothing was written), ``LogFailed``, ``ReadOnly``. Blocks only for
+        durability, and for the moment in which a new segment is made.
+        """
+
+    @abstractmethod
+    async def apublish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        """``publish`` without blocking the event loop. Cancelled, it has happened once or not."""
+
+    @abstractmethod
+    def publish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        """Append one message for each item, all or nothing, and return their offsets in order.
+
+        The other arguments hold for every message. Readers see all of them at once.
+        """
+
+    @abstractmethod
+    async def apublish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        """``publish_many`` without blocking the event loop."""
+
+    @abstractmethod
+    def subscribe(
+        self,
+        *,
+        after: int | None = None,
+        last: int | None = None,
+        since: datetime | int | None = None,
+        live: bool = False,
+        types: Iterable[str] | None = None,
+        echo: bool = True,
+    ) -> Subscription:
+        """A reader from the first message (default), from exactly behind offset ``after``, from
+        the ``last`` so many, from the first message published at or ``since`` a time (an aware
+        ``datetime`` or nanoseconds), or ``live``: only what is published from now on.
+
+        ``types`` lets only messages of these types pass; ``echo=False`` leaves out those whose
+        sender is this handle's ``sender``. ``last`` counts before filtering. Never waits. Raises
+        ``UnknownOffset`` for an offset from the future, ``InvalidOption`` for arguments that
+        exclude each other.
+        """
+
+    @abstractmethod
+    def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
+        """History from ``start`` (default: the first readable) up to and without ``stop``
+        (default: what is the end now)."""
+
+    @abstractmethod
+    def cursor(self, name: str) -> Cursor:
+        """The cursor ``name`` of this channel; a new one stands at the start."""
+
+    @abstractmethod
+    def producer(self, name: str, *, epoch: int = 0) -> Producer:
+        """The producer ``name`` of this channel in ``epoch``, fencing every lower epoch.
+
+        Raises ``ProducerFenced`` if a higher epoch has been opened. Creates the channel.
+        """
+
+    @abstractmethod
+    async def aproducer(self, name: str, *, epoch: int = 0) -> Producer:
+        """``producer`` without blocking the event loop."""
+
+    @abstractmethod
+    def info(self) -> ChannelInfo:
+        """One consistent snapshot of the channel's state, whether it exists or not."""
+
+    @abstractmethod
+    async def ainfo(self) -> ChannelInfo:
+        """``info`` without blocking the event loop."""
+
+    @abstractmethod
+    def configure(self, retention: Retention | None) -> None:
+        """Give the channel a retention of its own; ``None`` goes back to the log's. Creates it."""
+
+    @abstractmethod
+    async def aconfigure(self, retention: Retention | None) -> None:
+        """``configure`` without blocking the event loop."""
+
+    @abstractmethod
+    def end(self, *, durable: bool = False) -> int:
+        """End the channel for everyone: no more messages, and every loop comes to its end.
+
+        Returns the end offset. Ending an ended channel does nothing.
+        """
+
+    @abstractmethod
+    async def aend(self, *, durable: bool = False) -> int:
+        """``end`` without blocking the event loop."""
+
+    @abstractmethod
+    def trim(self, before: int) -> int:
+        """Forget all messages below ``before``, and return the new start offset. Forks keep what
+        they hold. Raises ``UnknownOffset`` beyond the end offset."""
+
+    @abstractmethod
+    async def atrim(self, before: int) -> int:
+        """``trim`` without blocking the event loop."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Remove the channel, its cursors and producers. Those who hold it get
+        ``ChannelDeleted``; a handle opened afterwards starts a new channel of that name."""
+
+    @abstractmethod
+    async def adelete(self) -> None:
+        """``delete`` without blocking the event loop."""
+
+    @abstractmethod
+    def fork(self, name: str, *, at: int | None = None) -> Channel:
+        """A new channel ``name`` that shares this one's messages below ``at`` (default: the end)
+        without copying them, and goes its own way from there. Raises ``ChannelExists``,
+        ``UnknownOffset``, ``OffsetTrimmed``, ``ChannelNotFound``."""
+
+    @abstractmethod
+    async def afork(self, name: str, *, at: int | None = None) -> Channel:
+        """``fork`` without blocking the event loop."""
+
+
+class Frame(ABC):
+    """An atomic append across channels and cursors: all becomes visible together, or nothing.
+
+    Collects while the ``with`` block runs, writes at its end; an exception inside writes nothing.
+    Offsets are known afterwards, in ``offsets``, one for each ``publish`` in order.
+    """
+
+    __slots__ = ()
+
+    offsets: list[int]
+
+    @abstractmethod
+    def publish(
+        self,
+        channel: str | Channel,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+    ) -> None:
+        """Add a message. With a ``Channel`` its ``sender`` holds."""
+
+    @abstractmethod
+    def commit(self, cursor: Cursor, message: Message | int) -> None:
+        """Add a cursor commit."""
+
+    @abstractmethod
+    def end(self, channel: str | Channel) -> None:
+        """Add the end of a channel."""
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Log(ABC):
+    """The store: named channels in one directory, or in memory."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def channel(self, name: str, *, sender: str | None = None) -> Channel:
+        """The address ``name``; ``sender`` is put on every message published through it. Costs
+        nothing and creates nothing. Raises ``InvalidName``."""
+
+    @abstractmethod
+    def channels(self, *, prefix: str = "", pattern: str | None = None) -> Iterator[str]:
+        """The names of existing channels, sorted, lazily. ``pattern`` is a shell pattern with
+        ``*``, ``?`` and ``[...]``. Channels that come or go meanwhile may or may not show."""
+
+    @abstractmethod
+    def achannels(self, *, prefix: str = "", pattern: str | None = None) -> AsyncIterator[str]:
+        """``channels`` for an event loop."""
+
+    @abstractmethod
+    def atomic(self, *, durable: bool = False) -> Frame:
+        """A frame: what is added to it is appended all together or not at all."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Wait until everything appended so far is on stable storage. Raises ``LogFailed``."""
+
+    @abstractmethod
+    async def async_(self) -> None:
+        """The coroutine twin of ``sync`` (the underscore is there because ``async`` is Python's).
+        """
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Apply retention, cluster sealed segments, give back dead space: now, and wait for it."""
+
+    @abstractmethod
+    async def acompact(self) -> None:
+        """``compact`` without blocking the event loop."""
+
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """What the log holds and has done. Never waits."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Sync, and give the log back. Never touches what is stored; whoever waits on it gets
+        ``LogClosed``. Closing twice is fine."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """``close`` without blocking the event loop."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
