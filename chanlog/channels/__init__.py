@@ -1,0 +1,1 @@
+"""Channels: who waits for what, and what a person holds in the hand."""

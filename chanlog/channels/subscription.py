@@ -1,0 +1,314 @@
+"""Subscriptions: an offset into the log, and a way to wait for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from time import monotonic
+from typing import Any
+
+from ..errors import (
+    EndOfChannel,
+    HandleClosed,
+    InvalidOption,
+    LogClosed,
+    UnknownOffset,
+)
+from ..interface import Subscription
+from ..message import Message
+from ..storage.reading import Reader
+from ..storage.state import ChannelState
+from ..storage.store import Store, sealed
+from ..storage.syncing import durable_end
+from .waking import ChannelListeners, Filter, Tail, TaskWaiter, ThreadWaiter
+
+__all__ = ["EmbeddedSubscription", "check_offset", "check_timeout"]
+
+
+class EmbeddedSubscription(Subscription):
+    """A reader of one channel of an embedded log.
+
+    ``_offset`` is the next offset to look at behind what ``_buffer`` holds. There is no queue:
+    the buffer is what one look into the log has decoded.
+    """
+
+    __slots__ = (
+        "__weakref__", "_buffer", "_closed", "_filter", "_offset", "_owner", "_reader", "_state",
+        "_store", "_tails", "_waiter",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: object, store: Store, state: ChannelState, offset: int, filter: Filter | None
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._state = state
+        self._reader = Reader(store, state)
+        self._offset = offset
+        self._filter = filter
+        self._buffer: deque[Message] = deque()
+        self._closed = False
+        self._waiter: ThreadWaiter | TaskWaiter | None = None
+        self._tails: list[tuple[Tail, int]] = []
+        if filter is not None:
+            self._track(filter)
+
+    def _track(self, filter: Filter) -> None:
+        with self._store.lock:
+            listeners = self._listeners()
+            end = self._state.end_offset
+            if filter.types is None:
+                self._tails = [listeners.track_total(end)]
+            else:
+                self._tails = [listeners.track(type, end) for type in sorted(filter.types)]
+
+    def _listeners(self) -> ChannelListeners:
+        """The listeners of the channel, made if there are none. With the store's lock held."""
+        listeners = self._state.listeners
+        if listeners is None:
+            listeners = self._state.listeners = ChannelListeners()
+            self._store.listening.add(self._state)
+        assert isinstance(listeners, ChannelListeners)
+        return listeners
+
+    # Without waiting.
+
+    @property
+    def ready(self) -> bool:
+        if self._buffer or self._closed:
+            return True
+        state = self._state
+        if self._store.halted:
+            self._store.look()
+        end = state.end_offset
+        if self._offset < end:
+            return not self._tails or self._match(end)
+        return state.ended or state.deleted or self._store.is_over
+
+    def _match(self, end: int) -> bool:
+        """Whether a message below ``end`` passes the filter; if none does, look behind it next."""
+        offset = self._offset
+        filter = self._filter
+        assert filter is not None
+        known = True
+        for tail, since in self._tails:
+            if tail.end_without(filter.sender) > offset:
+                return True
+            if since > offset:
+                known = False
+        if not known:
+            # Published before anybody kept count: look at each, once.
+            return self._fill(end)
+        self._offset = end
+        return self._state.ended
+
+    @property
+    def offset(self) -> int:
+        buffer = self._buffer
+        return buffer[0].offset if buffer else self._offset
+
+    def _fill(self, end: int) -> bool:
+        """Decode what comes next below ``end`` into the buffer; False if nothing passes."""
+        filter = self._filter
+        while self._offset < end:
+            run = self._reader.run(self._offset, end)
+            if filter is None:
+                found = run.messages()
+            else:
+                found = run.matching(filter.types, filter.sender)
+            self._offset = run.stop
+            if found:
+                self._buffer.extend(found)
+                return True
+        return False
+
+    def _take(self) -> Message | None:
+        """The next message, or ``None`` if there is none yet. Raises at the end."""
+        if self._buffer:
+            return self._buffer.popleft()
+        if self._closed:
+            raise HandleClosed("this subscription is closed; subscribe again")
+        store, state = self._store, self._state
+        # Asked before the end offset: what is published before an end is seen before it.
+        ended = state.ended
+        end = self._end() if store.halted else state.end_offset
+        if self._offset < end and (not self._tails or self._match(end)):
+            if self._buffer or self._fill(end):
+                return self._buffer.popleft()
+        if state.deleted:
+            raise sealed(state)
+        if ended and self._offset >= state.end_offset:
+            raise EndOfChannel(
+                f"the channel {state.name!r} has ended at offset {state.end_offset}",
+                channel=state.name,
+                end_offset=state.end_offset,
+            )
+        if store.halted and store.failed is not None:
+            store.check_writable()
+        return None
+
+    def _end(self) -> int:
+        """The end offset, where the log is closed, failed, or somebody else's."""
+        store, state = self._store, self._state
+        store.look()
+        store.check_open()
+        if store.failed is not None:
+            return durable_end(store, state.id, state.end_offset)
+        return state.end_offset
+
+    # Waiting.
+
+    def get(self, timeout: float | None = None) -> Message | None:
+        message = self._take()
+        if message is not None or timeout == 0:
+            return message
+        deadline = None if timeout is None else monotonic() + check_timeout(timeout)
+        while True:
+            waiter = ThreadWaiter(self._filter)
+            try:
+                if self._register(waiter):
+                    left = None if deadline is None else deadline - monotonic()
+                    if left is not None and left <= 0:
+                        return None
+                    waiter.wait(left)
+            finally:
+                self._unregister(waiter)
+            message = self._take()
+            if message is not None:
+                return message
+
+    async def aget(self, timeout: float | None = None) -> Message | None:
+        message = self._take()
+        if message is not None or timeout == 0:
+            return message
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + check_timeout(timeout)
+        while True:
+            waiter = TaskWaiter(loop, self._filter)
+            timer = None
+            try:
+                if self._register(waiter):
+                    if deadline is not None:
+                        if deadline <= loop.time():
+                            return None
+                        timer = loop.call_at(deadline, waiter.wake)
+                    await waiter.future
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                self._unregister(waiter)
+            message = self._take()
+            if message is not None:
+                return message
+
+    def _register(self, waiter: ThreadWaiter | TaskWaiter) -> bool:
+        """Have ``waiter`` woken by whatever comes; False if there is something to look at now."""
+        store, state = self._store, self._state
+        if store.halted:
+            store.look()
+        with store.lock:
+            if (
+                state.end_offset > self._offset
+                or state.ended
+                or state.deleted
+                or self._closed
+                or store.is_over
+            ):
+                return False
+            if store.exiting:
+                raise LogClosed("the interpreter is exiting, and nobody will publish any more")
+            self._waiter = waiter
+            self._listeners().waiting[waiter] = None
+        store.on_wait()
+        return True
+
+    def _unregister(self, waiter: ThreadWaiter | TaskWaiter) -> None:
+        self._waiter = None
+        if not waiter.woken:
+            with self._store.lock:
+                listeners = self._state.listeners
+                if isinstance(listeners, ChannelListeners):
+                    listeners.waiting.pop(waiter, None)
+
+    # Loops.
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        try:
+            return self._buffer.popleft()
+        except IndexError:
+            pass
+        if self._closed:
+            raise StopIteration
+        try:
+            message = self.get()
+        except EndOfChannel:
+            raise StopIteration from None
+        except HandleClosed:
+            raise StopIteration from None
+        assert message is not None
+        return message
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._buffer:
+            return self._buffer.popleft()
+        if self._closed:
+            raise StopAsyncIteration
+        # A long history must not keep the other tasks of the loop from running.
+        if self._offset < self._state.end_offset:
+            await asyncio.sleep(0)
+        try:
+            message = await self.aget()
+        except (EndOfChannel, HandleClosed):
+            raise StopAsyncIteration from None
+        assert message is not None
+        return message
+
+    def seek(self, offset: int) -> None:
+        check_offset(self._state, offset, "offset")
+        self._buffer.clear()
+        self._offset = offset
+
+    def close(self) -> None:
+        self._closed = True
+        self._buffer.clear()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self._state.name!r} at {self.offset}>"
+
+
+def check_timeout(timeout: Any) -> float:
+    """``timeout`` in seconds, or ``InvalidOption``."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InvalidOption(
+            f"timeout is a number of seconds, 0 or more, or None for ever; not {timeout!r}",
+            option="timeout",
+        )
+    return float(timeout)
+
+
+def check_offset(state: ChannelState, offset: Any, option: str) -> int:
+    """``offset`` if it may be read or written next; raises if it lies in the future."""
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise InvalidOption(
+            f"{option} is an offset, an int of 0 or more, not {offset!r}", option=option
+        )
+    if offset > state.end_offset:
+        raise UnknownOffset(
+            f"offset {offset} of {state.name!r} lies in the future: its end offset is "
+            f"{state.end_offset}",
+            channel=state.name,
+            offset=offset,
+            end_offset=state.end_offset,
+        )
+    return offset
+

@@ -1,0 +1,221 @@
+"""Waking: each channel knows who waits on it, and a publish wakes those and no others.
+
+A wake-up is a hint and carries no data: whoever is woken looks at the log. So none can be lost by
+a waiter that dies, and waking one too many does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.events import _get_running_loop  # type: ignore[attr-defined]
+from collections import deque
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+__all__ = ["ChannelListeners", "Filter", "TaskWaiter", "ThreadWaiter"]
+
+
+class Filter:
+    """Which messages a subscription lets pass: of these types, and not of this sender."""
+
+    __slots__ = ("sender", "types")
+
+    def __init__(self, types: frozenset[str] | None, sender: str | None) -> None:
+        self.types = types
+        self.sender = sender
+
+    def passes(self, type: str | None, sender: str | None) -> bool:
+        """Whether a message of this type and sender passes."""
+        if self.types is not None and type not in self.types:
+            return False
+        return self.sender is None or sender != self.sender
+
+
+class ThreadWaiter:
+    """One thread that waits. A bare lock costs a fraction of what a ``Condition`` does."""
+
+    __slots__ = ("_lock", "filter", "woken")
+
+    def __init__(self, filter: Filter | None) -> None:
+        self.filter = filter
+        self.woken = False
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        """Let the thread go on. From any thread, any number of times."""
+        if not self.woken:
+            self.woken = True
+            try:
+                self._lock.release()
+            except RuntimeError:
+                # Two threads have woken it at once.
+                return
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for that, up to ``timeout`` seconds; returns whether it came."""
+        if timeout is None:
+            return self._lock.acquire()
+        return self._lock.acquire(timeout=min(timeout, _TIMEOUT_MAX))
+
+
+_TIMEOUT_MAX = 86_400.0 * 365
+
+
+class LoopHub:
+    """All tasks of one event loop that are to be woken: one call into the loop for a burst."""
+
+    __slots__ = ("_loop", "_pending", "_scheduled")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pending: deque[asyncio.Future[None]] = deque()
+        self._scheduled = False
+
+    def wake(self, future: asyncio.Future[None]) -> None:
+        """Resolve ``future`` in its loop. From any thread."""
+        self._pending.append(future)
+        if self._scheduled:
+            return
+        self._scheduled = True
+        try:
+            self._loop.call_soon_threadsafe(self._flush)
+        except RuntimeError:
+            # The loop is closed, so nobody waits in it any more.
+            self._pending.clear()
+            self._scheduled = False
+
+    def _flush(self) -> None:
+        # Cleared first: whoever appends from now on schedules again, or is still seen below.
+        self._scheduled = False
+        while self._pending:
+            resolve(self._pending.popleft())
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Resolve a future unless it was cancelled. In its loop."""
+    if not future.done():
+        future.set_result(None)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = WeakKeyDictionary()
+_hubs_lock = Lock()
+
+
+def hub_of(loop: asyncio.AbstractEventLoop) -> LoopHub:
+    """The hub of an event loop."""
+    hub = _hubs.get(loop)
+    if hub is None:
+        with _hubs_lock:
+            hub = _hubs.setdefault(loop, LoopHub(loop))
+    return hub
+
+
+class TaskWaiter:
+    """One task that waits in an event loop."""
+
+    __slots__ = ("_hub", "_loop", "filter", "future", "woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, filter: Filter | None) -> None:
+        self.filter = filter
+        self.woken = False
+        self.future: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._hub = hub_of(loop)
+
+    def wake(self) -> None:
+        """Let the task go on. From any thread, any number of times."""
+        if not self.woken:
+            self.woken = True
+            if _get_running_loop() is self._loop:
+                resolve(self.future)
+            else:
+                self._hub.wake(self.future)
+
+
+Waiter = ThreadWaiter | TaskWaiter
+
+
+class Tail:
+    """The last messages of one type: where they end, and where those of others than the last
+    sender end. So for any sender it is known at once whether anybody else has said something."""
+
+    __slots__ = ("end", "other_end", "sender")
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.sender: str | None = None
+        self.other_end = 0
+
+    def note(self, sender: str | None, end: int) -> None:
+        """A message of ``sender`` was published; the channel's end offset is ``end``."""
+        if sender != self.sender:
+            self.other_end = self.end
+            self.sender = sender
+        self.end = end
+
+    def end_without(self, sender: str | None) -> int:
+        """Where the messages of all but ``sender`` end; with ``None``, of all."""
+        if sender is None or self.sender != sender:
+            return self.end
+        return self.other_end
+
+
+class ChannelListeners:
+    """Whoever waits on one channel, and the tails that filtered subscriptions look at.
+
+    Guarded by the store's lock. ``tails`` has the types somebody has asked for, ``total`` is for
+    those who only leave out their own; both count from ``since`` on.
+    """
+
+    __slots__ = ("_woken", "tails", "total", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[Waiter, None] = {}
+        # The waiters that were taken last: if a signal interrupts whoever took them before they
+        # are woken, ``changed`` still finds them.
+        self._woken: dict[Waiter, None] = {}
+        self.tails: dict[str | None, tuple[Tail, int]] = {}
+        self.total: tuple[Tail, int] | None = None
+
+    def published(self, type: str | None, sender: str | None, end: int) -> list[Any] | None:
+        """Note it, and take those who wait for such a message."""
+        if self.tails:
+            tracked = self.tails.get(type)
+            if tracked is not None:
+                tracked[0].note(sender, end)
+        if self.total is not None:
+            self.total[0].note(sender, end)
+        if not self.waiting:
+            return None
+        taken = {
+            waiter: None
+            for waiter in self.waiting
+            if waiter.filter is None or waiter.filter.passes(type, sender)
+        }
+        if not taken:
+            return None
+        self._woken = taken
+        if len(taken) == len(self.waiting):
+            self.waiting = {}
+        else:
+            for waiter in taken:
+                del self.waiting[waiter]
+        return list(taken)
+
+    def changed(self) -> list[Any]:
+        """Take everybody who waits, and those taken last."""
+        taken = [*self._woken, *self.waiting]
+        self.waiting = {}
+        return taken
+
+    def track(self, type: str, end: int) -> tuple[Tail, int]:
+        """The tail of a type, and the offset from which on it knows everything."""
+        return self.tails.setdefault(type, (Tail(), end))
+
+    def track_total(self, end: int) -> tuple[Tail, int]:
+        """The same for messages of every type."""
+        if self.total is None:
+            self.total = (Tail(), end)
+        return self.total

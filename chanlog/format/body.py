@@ -1,0 +1,199 @@
+"""The body of a batch of messages: one column of payloads, and what else there is about them.
+
+The body is the payloads, and with the flag ``META`` behind them the meta and its length::
+
+    count == 1   the payload, packed
+    count > 1    an array of the payloads, packed
+    META         an array [times, types, keys, headers, senders, producer, epoch, sequence],
+                 cut behind the last that is not nil, and its length in bytes as a u32
+
+``times`` is nil when all are the header's, else an array of differences to the one before, in
+nanoseconds. Each of the next four is a column: nil for none, a str or map that holds for every
+message, ``[values]`` with one for each, or ``[distinct values, one byte for each message]``.
+``producer`` is the producer's id; message ``i`` has the sequence ``sequence + i``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import accumulate, chain, repeat
+from struct import Struct
+from typing import Any
+
+from ..errors import FormatError
+from ..message import Message
+from .batch import HEADER_BYTES, META
+from .payload import array_header, pack, unpack
+
+__all__ = ["Meta", "column", "encode_meta", "merge", "messages", "payload_bytes", "payloads"]
+
+META_LENGTH = Struct("<I")
+META_LENGTH_BYTES = META_LENGTH.size
+_META_FIELDS = 8
+_DISTINCT_MAX = 256
+_CACHED_META_BYTES_MAX = 128
+_CACHED_METAS_MAX = 4096
+
+Meta = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+NO_META: Meta = (None,) * 8
+
+_make_message: Callable[[Iterable[Any]], Message] = partial(tuple.__new__, Message)
+_metas: dict[bytes, Meta] = {}
+
+
+def encode_meta(*fields: Any) -> bytes:
+    """The meta with its length, for ``[times, types, keys, headers, senders, ...]``."""
+    count = len(fields)
+    while count and fields[count - 1] is None:
+        count -= 1
+    packed = pack(fields[:count], "headers")
+    return packed + META_LENGTH.pack(len(packed))
+
+
+def payload_bytes(buffer: bytes | memoryview, position: int, length: int, flags: int) -> Any:
+    """The packed payloads of the batch at ``position``."""
+    stop = position + length
+    if flags & META:
+        stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+    return buffer[position + HEADER_BYTES : stop]
+
+
+def read_meta(buffer: bytes | memoryview, position: int, length: int, flags: int) -> Meta:
+    """The meta of the batch at ``position``, padded with ``None`` to all its fields."""
+    if not flags & META:
+        return NO_META
+    stop = position + length - META_LENGTH_BYTES
+    packed = bytes(buffer[stop - META_LENGTH.unpack_from(buffer, stop)[0] : stop])
+    meta = _metas.get(packed)
+    if meta is None:
+        fields = unpack(packed)
+        if not isinstance(fields, list) or len(fields) > _META_FIELDS:
+            raise FormatError("the meta of a batch is not an array of at most 8 fields")
+        meta = (*fields, *(None,) * (_META_FIELDS - len(fields)))
+        # A map of headers is mutable and must never be given to two readers.
+        if len(packed) <= _CACHED_META_BYTES_MAX and meta[3] is None and meta[5] is None:
+            if len(_metas) >= _CACHED_METAS_MAX:
+                _metas.clear()
+            _metas[packed] = meta
+    return meta
+
+
+def payloads(
+    buffer: bytes | memoryview, position: int, length: int, flags: int, count: int
+) -> list[Any]:
+    """The payloads of the batch at ``position``, decoded."""
+    packed = payload_bytes(buffer, position, length, flags)
+    if count == 1:
+        return [unpack(packed)]
+    found = unpack(packed)
+    if not isinstance(found, list) or len(found) != count:
+        raise FormatError(f"a batch of {count} messages holds something else")
+    return found
+
+
+def messages(
+    buffer: bytes | memoryview,
+    position: int,
+    length: int,
+    flags: int,
+    count: int,
+    base: int,
+    time_ns: int,
+) -> list[Message]:
+    """The messages of the batch at ``position``."""
+    if count == 1:
+        data = unpack(payload_bytes(buffer, position, length, flags))
+        if not flags & META:
+            return [_make_message((base, time_ns, data, None, None, None, None))]
+        meta = read_meta(buffer, position, length, flags)
+        return [_make_message((base, time_ns, data, meta[1], meta[2], meta[3], meta[4]))]
+    datas = payloads(buffer, position, length, flags, count)
+    meta = read_meta(buffer, position, length, flags)
+    return list(
+        map(
+            _make_message,
+            zip(
+                range(base, base + count),
+                times(meta[0], time_ns),
+                datas,
+                column(meta[1], count),
+                column(meta[2], count),
+                _headers(meta[3], count),
+                column(meta[4], count),
+            ),
+        )
+    )
+
+
+def times(deltas: list[int] | None, time_ns: int) -> Iterable[int]:
+    """The time of each message of a batch; for ever the same if there are no ``deltas``."""
+    return repeat(time_ns) if deltas is None else accumulate(deltas, initial=time_ns)
+
+
+def column(stored: Any, count: int) -> Iterable[Any]:
+    """The values of a stored column, one for each of ``count`` messages."""
+    if not isinstance(stored, list):
+        return repeat(stored, count)
+    if len(stored) == 1:
+        values: list[Any] = stored[0]
+        return values
+    distinct, places = stored
+    return map(distinct.__getitem__, places)
+
+
+def _headers(stored: Any, count: int) -> Iterable[Any]:
+    if isinstance(stored, dict):
+        return [dict(stored) for _ in range(count)]
+    return column(stored, count)
+
+
+def to_column(values: Sequence[Any]) -> Any:
+    """The shortest stored form of ``values``: the inverse of ``column``."""
+    first = values[0]
+    if values.count(first) == len(values):
+        return first
+    if not any(isinstance(value, dict) for value in values):
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) <= _DISTINCT_MAX:
+            places = {value: place for place, value in enumerate(distinct)}
+            return [distinct, bytes(map(places.__getitem__, values))]
+    return [list(values)]
+
+
+def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
+    """Batches of (count, time_ns, packed payloads, meta), in order, as the (flags, body) of one.
+
+    Payloads are joined as bytes, never decoded. Producer fields are not carried over: what a
+    producer has written is kept as its own record.
+    """
+    count = sum(part[0] for part in parts)
+    start = parts[0][1]
+    body = b"".join(
+        chain(
+            (array_header(count),) if count > 1 else (),
+            (packed if part_count == 1 else packed[_array_header_bytes(part_count) :]
+             for part_count, _, packed, _ in parts),
+        )
+    )  # fmt: skip
+    instants = [t for n, ns, _, m in parts for t in _first(times(m[0], ns), n)]
+    deltas = None
+    if instants[-1] != start:
+        deltas = [b - a for a, b in zip(instants, instants[1:], strict=False)]
+    fields: list[Any] = [deltas]
+    for place in range(1, 5):
+        if all(part[3][place] is None for part in parts):
+            fields.append(None)
+        else:
+            fields.append(to_column([v for p in parts for v in column(p[3][place], p[0])]))
+    if all(value is None for value in fields):
+        return 0, body
+    return META, body + encode_meta(*fields)
+
+
+def _first(values: Iterable[int], count: int) -> Iterable[int]:
+    return (value for value, _ in zip(values, range(count), strict=False))
+
+
+def _array_header_bytes(count: int) -> int:
+    return 1 if count < 16 else 3 if count < 65536 else 5

@@ -1,0 +1,28 @@
+"""The only door outside: folders, files and maps, locks, clocks, the process itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .disk import DiskFolder
+from .folder import Buffer, File, Folder
+from .memory import MemoryFolder
+
+__all__ = ["Buffer", "DiskFolder", "File", "Folder", "Host", "MemoryFolder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a log gets its folder, its time and its randomness from.
+
+    ``clock`` returns nanoseconds since 1970 and may go backward. A test passes its own parts.
+    """
+
+    clock: Callable[[], int] = time.time_ns
+    random_bytes: Callable[[int], bytes] = os.urandom
+    disk: Callable[[Path], Folder] = field(default=DiskFolder)
+    memory: Callable[[], Folder] = field(default=MemoryFolder)

@@ -1,0 +1,1 @@
+"""One log in one folder: segments, index, sync, recovery, compaction, retention."""

@@ -1,0 +1,191 @@
+"""What a batch does to the table of channels: one code for writing, opening and following."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..format.batch import (
+    CONFIGURED,
+    CREATED,
+    CURSOR,
+    DELETED,
+    ENDED,
+    FRAME,
+    HEADER,
+    HEADER_BYTES,
+    MESSAGES,
+    PRODUCER,
+    SEQUENCED,
+    TRIMMED,
+    Header,
+)
+from ..format.body import read_meta
+from ..format.payload import unpack
+from ..format.records import decode_created, decode_cursor, decode_producer
+from ..host import Buffer
+from .segment import RawSegment
+from .state import ChannelState, ProducerState
+from .table import ChannelTable
+
+__all__ = ["Reveal", "apply", "inside"]
+
+
+class Reveal(NamedTuple):
+    """What readers may see once it is durable: messages up to ``end``, or an end, or a delete."""
+
+    state: ChannelState
+    kind: int
+    end: int
+    type: str | None
+    sender: str | None
+
+
+def inside(buffer: Buffer | bytes, position: int, header: Header) -> Iterator[tuple[int, Header]]:
+    """The batch at ``position`` itself, or those inside of it if it is a frame."""
+    if header.kind != FRAME:
+        yield position, header
+        return
+    stop = position + header.length
+    position += HEADER_BYTES
+    while position < stop:
+        header = Header._make(HEADER.unpack_from(buffer, position))
+        yield position, header
+        position += header.length
+
+
+def apply(
+    table: ChannelTable,
+    segment: RawSegment | None,
+    position: int,
+    header: Header,
+    buffer: Buffer | bytes,
+) -> Reveal | None:
+    """Bring ``table`` up to date with one batch, which is not a frame; twice does no harm.
+
+    ``segment`` is the raw segment to index messages in; ``None`` for control records alone.
+    Batches of channels that are gone are passed over. Call with the store's lock held.
+    """
+    if header.kind == CREATED:
+        _create(table, segment, header, _body(buffer, position, header))
+        return None
+    state = table.find_id(header.channel)
+    if state is None:
+        return None
+    if header.kind == MESSAGES:
+        if segment is None:
+            return None
+        return _index(table, state, segment, position, header, buffer)
+    table.touch(state, segment.first if segment is not None else -1)
+    return _change(table, state, header, _body(buffer, position, header))
+
+
+def _body(buffer: Buffer | bytes, position: int, header: Header) -> bytes:
+    return buffer[position + HEADER_BYTES : position + header.length]
+
+
+def _index(
+    table: ChannelTable,
+    state: ChannelState,
+    segment: RawSegment,
+    position: int,
+    header: Header,
+    buffer: Buffer | bytes,
+) -> Reveal | None:
+    positions = segment.writable_positions(state.id)
+    if not positions or positions[-1] < position:
+        positions.append(position)
+    end = header.base + header.count
+    if end <= state.next_offset:
+        return None
+    table.touch(state, segment.first)
+    state.segment = segment
+    state.positions = positions
+    state.next_offset = end
+    state.time_ns = header.time_ns
+    meta = read_meta(buffer, position, header.length, header.flags)
+    if header.flags & SEQUENCED:
+        producer = state.producer_by_id(meta[5])
+        if producer is not None:
+            producer.note(meta[7], header.base, header.count)
+    return Reveal(state, MESSAGES, end, meta[1], meta[4])
+
+
+def _create(
+    table: ChannelTable, segment: RawSegment | None, header: Header, body: bytes
+) -> None:
+    table.next_id = max(table.next_id, header.channel + 1)
+    if header.channel in table.removed or table.find_id(header.channel) is not None:
+        return
+    name, retention, parent, fork_offset = decode_created(body)
+    state = table.address(name)
+    if state.id:
+        return
+    state.start_offset = header.base
+    state.next_offset = state.end_offset = fork_offset
+    state.created_ns = state.time_ns = header.time_ns
+    state.retention = retention
+    table.retained |= retention is not None
+    table.add(state, header.channel)
+    state.touched = segment.first if segment is not None else -1
+    if parent:
+        state.parent = (parent, fork_offset)
+        origin = table.find_id(parent)
+        if origin is not None:
+            table.touch(origin, state.touched)
+            origin.children.append(state.id)
+
+
+def _change(
+    table: ChannelTable, state: ChannelState, header: Header, body: bytes
+) -> Reveal | None:
+    if header.kind == TRIMMED:
+        state.start_offset = max(state.start_offset, header.base)
+    elif header.kind == CONFIGURED:
+        state.retention = unpack(body)
+        table.retained = True
+    elif header.kind == ENDED:
+        state.sealed = True
+        return Reveal(state, ENDED, header.base, None, None)
+    elif header.kind == DELETED:
+        if not state.deleted:
+            _delete(table, state)
+        return Reveal(state, DELETED, 0, None, None)
+    elif header.kind == CURSOR:
+        name, gone = decode_cursor(body)
+        if gone:
+            state.cursors.pop(name, None)
+        else:
+            state.cursors[name] = header.base
+            state.time_ns = max(state.time_ns, header.time_ns)
+    elif header.kind == PRODUCER:
+        name, id, epoch, runs = decode_producer(body)
+        producer = state.producers.get(name)
+        if producer is None or producer.sequence <= header.base:
+            producer = state.producers[name] = ProducerState(name, id, epoch)
+            producer.sequence = header.base
+            producer.runs = runs
+        producer.epoch = max(producer.epoch, epoch)
+    return None
+
+
+def _delete(table: ChannelTable, state: ChannelState) -> None:
+    state.sealed = True
+    table.hide(state)
+    state.deleted = True
+    _release(table, state)
+
+
+def _release(table: ChannelTable, state: ChannelState) -> None:
+    """Forget a deleted channel, and the deleted ones it was forked from, unless a fork needs it."""
+    while state.deleted and not state.children:
+        table.remove(state)
+        if state.parent is None:
+            return
+        origin = table.find_id(state.parent[0])
+        if origin is None:
+            return
+        table.touch(origin, state.touched)
+        if state.id in origin.children:
+            origin.children.remove(state.id)
+        state = origin

@@ -1,0 +1,115 @@
+"""One pass of upkeep: retention, catalog, clustering, and room given back."""
+
+from __future__ import annotations
+
+from ..errors import CorruptionError
+from .clustering import cluster
+from .retention import apply_retention, dead_bytes, size_of, trim_to_size
+from .segment import ClusteredSegment, RawSegment, Segment
+from .snapshot import write_catalog
+from .store import Store
+
+__all__ = ["close_files", "compact", "maintain"]
+
+# A segment is rewritten once a third of it is dead, so that at most half as much again as what
+# lives is stored.
+DEAD_SHARE_MAX = 1 / 3
+
+
+def maintain(store: Store) -> None:
+    """What the background does now and then. Damage stops only the segment that has it."""
+    with store.maintaining:
+        _pass(store, forgiving=True)
+
+
+def compact(store: Store) -> None:
+    """The same for everything, the active segment included. Raises ``CorruptionError``."""
+    with store.maintaining:
+        store.check_writable()
+        apply_retention(store)
+        store.roll()
+        _pass(store, forgiving=False)
+
+
+def _pass(store: Store, *, forgiving: bool) -> None:
+    apply_retention(store)
+    trim_to_size(store)
+    sealed = [s for s in store.segments if isinstance(s, RawSegment) and s is not store.active]
+    if sealed and _is_catalog_due(store, sealed):
+        write_catalog(store)
+    groups: list[list[Segment]] = [[segment] for segment in sealed]
+    for group in [*groups, *_wasteful(store)]:
+        if any(segment.retired or segment.first in store.damaged for segment in group):
+            continue
+        try:
+            cluster(store, group)
+        except CorruptionError:
+            store.damaged.update(segment.first for segment in group)
+            if not forgiving:
+                raise
+    for group in _small(store):
+        try:
+            cluster(store, group)
+        except CorruptionError:
+            store.damaged.update(segment.first for segment in group)
+            if not forgiving:
+                raise
+
+
+def _is_catalog_due(store: Store, sealed: list[RawSegment]) -> bool:
+    """Whether so much was written since the last catalog that writing one adds little to it."""
+    base = store.table.base
+    return base is None or 2 * sum(segment.tail for segment in sealed) >= base.size_bytes
+
+
+def _wasteful(store: Store) -> list[list[Segment]]:
+    return [
+        [segment]
+        for segment in store.segments
+        if isinstance(segment, ClusteredSegment)
+        and segment.first not in store.damaged
+        and dead_bytes(store, segment) > DEAD_SHARE_MAX * segment.size
+    ]
+
+
+def _small(store: Store) -> list[list[Segment]]:
+    """Runs of neighbours that fit into one segment together, to be joined."""
+    groups: list[list[Segment]] = []
+    group: list[Segment] = []
+    size = 0
+    for segment in store.segments:
+        if isinstance(segment, RawSegment) or segment.first in store.damaged:
+            groups.append(group)
+            group, size = [], 0
+            continue
+        if size + size_of(segment) > store.options.segment_bytes // 2:
+            groups.append(group)
+            group, size = [], 0
+        group.append(segment)
+        size += size_of(segment)
+    groups.append(group)
+    return [group for group in groups if len(group) >= _JOIN_MIN]
+
+
+# Joining two at a time would write the same bytes again and again.
+_JOIN_MIN = 4
+
+
+def close_files(store: Store) -> None:
+    """Write the last catalog, cut the active segment to its length, and let go of the folder."""
+    with store.maintaining:
+        try:
+            if store.failed is None and not store.read_only:
+                write_catalog(store, closing=True)
+        finally:
+            with store.leading, store.lock:
+                active = store.active
+                store.closed = True
+                active.limit = -1
+                for segment in store.segments:
+                    if isinstance(segment, RawSegment) and segment.file is not None:
+                        if segment is active and store.failed is None and not store.read_only:
+                            segment.file.truncate(segment.tail)
+                        segment.file.close()
+                        segment.file = None
+                store.folder.unlock()

@@ -1,0 +1,320 @@
+"""Opening a store: lock, undo what a crash left half done, load the catalog, scan the rest."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from ..errors import (
+    CorruptionError,
+    FormatError,
+    FormatTooNew,
+    LogNotFound,
+    NotALog,
+)
+from ..format.batch import HEADER_BYTES, ROLLED, read_header
+from ..format.names import (
+    LOCK,
+    MARKER,
+    TEMPORARY,
+    is_ours,
+    parse_clustered,
+    parse_raw,
+    raw_name,
+    temporary,
+)
+from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
+from ..host import File, Folder, Host
+from ..options import Options
+from .applying import apply
+from .recovery import Recovery, recover
+from .segment import ClusteredSegment, RawSegment, log_position
+from .snapshot import CatalogMeta, attach_tails, load_catalog
+from .state import ChannelState
+from .store import Nowhere, Store
+from .table import ChannelTable
+
+__all__ = ["open_store"]
+
+
+def open_store(
+    folder: Folder, options: Options, host: Host, *, read_only: bool, create: bool
+) -> tuple[Store, Recovery]:
+    """The store in ``folder``, with all that a crash may have left put right.
+
+    Raises ``LogLocked``, ``NotALog``, ``LogNotFound``, ``FormatTooNew``, ``CorruptionError``.
+    With ``read_only`` it takes no lock and changes nothing.
+    """
+    if read_only:
+        # The owner may be replacing files right now; what vanished between two looks is looked
+        # for anew.
+        for _ in range(_LOOKS_MAX):
+            with suppress(FileNotFoundError):
+                return _open(folder, options, host, read_only=True)
+        return _open(folder, options, host, read_only=True)
+    _check_names(folder, create)
+    folder.lock(LOCK)
+    try:
+        return _open(folder, options, host, read_only=False)
+    except BaseException:
+        folder.unlock()
+        raise
+
+
+_LOOKS_MAX = 20
+
+
+def _check_names(folder: Folder, create: bool) -> None:
+    names = folder.names()
+    if MARKER in names:
+        return
+    foreign = sorted(name for name in names if not is_ours(name))
+    if foreign or any(parse_raw(name) is not None for name in names):
+        what = f"it holds {foreign[0]!r}" if foreign else f"the file {MARKER!r} is missing"
+        raise NotALog(
+            f"{folder.path} is not a chanlog log: {what}. Choose an empty or a new directory",
+            path=folder.path,
+        )
+    if not create:
+        raise LogNotFound(
+            f"there is no log in {folder.path}; check the path, or let it be created",
+            path=folder.path,
+        )
+
+
+def _open(
+    folder: Folder, options: Options, host: Host, *, read_only: bool
+) -> tuple[Store, Recovery]:
+    log_id = _read_marker(folder, host, read_only)
+    store = Store(folder, options, host, log_id)
+    store.read_only = read_only
+    raws, clustered = _list_segments(store)
+    report = Recovery()
+    loaded = load_catalog(store)
+    starts: dict[int, int] = {}
+    durable = 0
+    mark = 0
+    if loaded is not None:
+        catalog, meta = loaded
+        store.table = ChannelTable(catalog)
+        store.table.retained = meta.retained
+        store.time_ns = catalog.time_ns
+        mark = catalog.mark
+        durable = meta.durable
+        report.clean = meta.closed
+        starts = _use_tails(catalog, meta, raws, mark)
+    else:
+        report.catalog_rebuilt = bool(raws or clustered)
+        report.clean = not report.catalog_rebuilt
+        starts = {segment.first: SEGMENT_HEADER_BYTES for segment in raws}
+    for segment in clustered:
+        if segment.last >= mark >> 32:
+            _apply_clustered(store, segment)
+    count = len(raws)
+    recover(store, raws, starts, durable, report)
+    if report.scanned_bytes:
+        report.clean = False
+    store.segments = tuple(sorted([*clustered, *raws], key=lambda segment: segment.first))
+    store.active = Nowhere(max((s.last for s in store.segments), default=0))
+    if raws and not read_only:
+        _settle(store, raws, synced=report.clean and count == len(raws))
+    elif raws:
+        store.active = raws[-1]
+        store.active.limit = -1
+        for raw in raws:
+            _map_read_only(raw)
+    return store, report
+
+
+def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
+    path = folder.path / MARKER if folder.path is not None else None
+    try:
+        file = folder.open(MARKER, writable=False)
+    except FileNotFoundError:
+        if read_only:
+            raise LogNotFound(
+                f"there is no log in {folder.path}; check the path", path=folder.path
+            ) from None
+        return _write_marker(folder, host)
+    try:
+        return read_marker(file.read(0, 4096))[0]
+    except FormatTooNew as error:
+        error.path = path  # type: ignore[assignment]
+        error.args = (f"{folder.path}: {error}",)
+        raise
+    except FormatError as error:
+        raise NotALog(
+            f"{folder.path} is not a chanlog log: {error}", path=folder.path
+        ) from None
+    finally:
+        file.close()
+
+
+def _write_marker(folder: Folder, host: Host) -> bytes:
+    log_id = host.random_bytes(16)
+    name = temporary(MARKER)
+    folder.remove(name)
+    file = folder.create(name)
+    try:
+        file.write(0, encode_marker(log_id, host.clock()))
+        file.sync()
+    finally:
+        file.close()
+    folder.rename(name, MARKER)
+    return log_id
+
+
+def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegment]]:
+    """The segments that count. A file whose numbers another, clustered file covers is what it was
+    made from, and is removed."""
+    names = sorted(store.folder.names())
+    ranges = [(span, name) for name in names if (span := parse_clustered(name)) is not None]
+    ranges += [((n, n), name) for name in names if (n := parse_raw(name)) is not None]
+    covers = [span for span, name in ranges if parse_clustered(name) is not None]
+    raws: list[RawSegment] = []
+    clustered: list[ClusteredSegment] = []
+    for span, name in sorted(ranges):
+        is_clustered = parse_clustered(name) is not None
+        if any(
+            first <= span[0] and span[1] <= last and not (is_clustered and (first, last) == span)
+            for first, last in covers
+        ):
+            if not store.read_only:
+                store.folder.remove(name)
+        elif is_clustered:
+            clustered.append(ClusteredSegment(store.folder, span[0], span[1], store.opened))
+        else:
+            segment = _open_raw(store, span[0], last=span == max(ranges)[0])
+            if segment is not None:
+                raws.append(segment)
+    if not store.read_only:
+        for name in names:
+            if name.endswith(TEMPORARY):
+                store.folder.remove(name)
+    return raws, clustered
+
+
+def _open_raw(store: Store, number: int, *, last: bool) -> RawSegment | None:
+    """A raw segment, mapped. A file that a crash left without a header is removed."""
+    name = raw_name(number)
+    file = store.folder.open(name, writable=not store.read_only)
+    size = file.size()
+    head = file.read(0, SEGMENT_HEADER_BYTES)
+    try:
+        header = read_segment_header(head)
+        if header.log_id != store.log_id or header.first != number:
+            raise FormatError("the header is that of another segment", position=0)
+    except FormatTooNew as error:
+        error.path = store.path_of(name)  # type: ignore[assignment]
+        raise
+    except FormatError as error:
+        # The header is stored before the first batch, but the disk may have kept neither.
+        empty = not file.read(SEGMENT_HEADER_BYTES, 4096).strip(b"\0")
+        if last and empty:
+            file.close()
+            if not store.read_only:
+                store.folder.remove(name)
+            return None
+        file.close()
+        raise CorruptionError(
+            f"{name}: {error}; nothing was changed. Restore the file from a copy",
+            path=store.path_of(name),
+            start=0,
+            stop=SEGMENT_HEADER_BYTES,
+            channel=None,
+            first_offset=None,
+            stop_offset=None,
+        ) from None
+    if store.read_only:
+        return _raw_copy(file, number, header.salt, size)
+    if last and size < store.options.segment_bytes:
+        size = store.options.segment_bytes
+        file.truncate(size)
+    mapped = file.map(size, writable=True)
+    return RawSegment(number, file, mapped, header.salt, size, SEGMENT_HEADER_BYTES)
+
+
+def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:
+    """A raw segment of somebody else's log, as a copy for scanning: the owner may cut the file at
+    any time, and touching a map behind the cut would kill this process."""
+    content = file.read(0, size)
+    segment = RawSegment(number, file, content, salt, len(content), SEGMENT_HEADER_BYTES)  # type: ignore[arg-type]
+    return segment
+
+
+def _map_read_only(segment: RawSegment) -> None:
+    """Replace the copy by a map: what was found right is never cut."""
+    file = segment.file
+    assert file is not None
+    while True:
+        size = file.size()
+        try:
+            segment.map = file.map(size, writable=False)
+        except ValueError:
+            continue
+        segment.size = size
+        return
+
+
+def _use_tails(
+    catalog: object, meta: CatalogMeta, raws: list[RawSegment], mark: int
+) -> dict[int, int]:
+    """Where to begin scanning each raw segment, given what the catalog knows of it."""
+    starts: dict[int, int] = {}
+    for segment in raws:
+        tail = meta.tails.get(segment.first)
+        if tail is None:
+            starts[segment.first] = SEGMENT_HEADER_BYTES
+            continue
+        attach_tails(catalog, segment)  # type: ignore[arg-type]
+        segment.tail = tail
+        if segment.first >= mark >> 32:
+            starts[segment.first] = tail
+    return starts
+
+
+def _apply_clustered(store: Store, segment: ClusteredSegment) -> None:
+    """Bring the table up to date with a clustered segment that the catalog does not know."""
+    index = segment.index
+    position = SEGMENT_HEADER_BYTES
+    while position < index.control_stop:
+        header = segment.verify(position, index.control_stop)
+        store.time_ns = max(store.time_ns, header.time_ns)
+        reveal = apply(store.table, None, position, header, segment.map)
+        if reveal is not None:
+            reveal.state.ended = reveal.state.sealed
+        position += header.length
+    for entry in index:
+        state: ChannelState | None = store.table.find_id(entry.channel)
+        if state is not None and state.next_offset < entry.end:
+            store.table.touch(state, -1)
+            state.next_offset = state.end_offset = entry.end
+            state.time_ns = max(state.time_ns, entry.time_last_ns)
+        store.time_ns = max(store.time_ns, entry.time_last_ns)
+
+
+def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
+    """Make durable what survived, and choose the segment to go on with."""
+    for segment in raws:
+        assert segment.file is not None
+        if not synced:
+            segment.file.sync()
+    store.folder_dirty = True
+    last = raws[-1]
+    store.durable = log_position(last.first, last.tail)
+    if store.segments[-1] is last and not _is_rolled(last):
+        store.active = last
+        last.limit = last.tail
+        raws = raws[:-1]
+    for segment in raws:
+        assert segment.file is not None
+        segment.file.close()
+        segment.file = None
+        segment.limit = -1
+
+
+def _is_rolled(segment: RawSegment) -> bool:
+    position = segment.tail - HEADER_BYTES
+    if position < SEGMENT_HEADER_BYTES:
+        return False
+    header = read_header(segment.map, position, segment.tail, segment.salt)  # type: ignore[arg-type]
+    return header is not None and header.kind == ROLLED

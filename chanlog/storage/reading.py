@@ -1,0 +1,315 @@
+"""Reading a channel: where its batches are, decoded in runs.
+
+A ``Reader`` is only an offset into the log. What it remembers beside that is a hint, which it
+checks before use: the segment may have been rewritten since.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from ..errors import CorruptionError, OffsetTrimmed
+from ..format.batch import HEADER, HEADER_BYTES, META, Header
+from ..format.body import messages, payloads, read_meta
+from ..format.payload import unpack
+from ..host import Buffer
+from ..message import Gap, Message
+from .segment import ClusteredSegment, RawSegment, Segment
+from .state import ChannelState
+from .store import Store, sealed
+
+__all__ = ["Reader", "Run", "first_offset_since"]
+
+RUN_COUNT_MAX = 256
+_read_header = HEADER.unpack_from
+
+
+class Run:
+    """Batches of one channel that lie in one segment, ready to be decoded; or a gap.
+
+    It holds on to the memory, so it stays readable whatever becomes of the segment.
+    """
+
+    __slots__ = ("buffer", "positions", "raw", "start", "stop")
+
+    def __init__(
+        self, buffer: Buffer | None, positions: list[int], start: int, stop: int, raw: bool = False
+    ) -> None:
+        self.buffer = buffer
+        self.positions = positions
+        self.start = start
+        self.stop = stop
+        self.raw = raw
+
+    def messages(self) -> list[Message]:
+        """Its messages from ``start`` to ``stop``."""
+        buffer = self.buffer
+        if buffer is None:
+            return [Gap(self.start, 0, self.stop - self.start)]
+        found: list[Message] = []
+        for position in self.positions:
+            (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(
+                buffer, position
+            )
+            found += messages(buffer, position, length, flags, count, base, time_ns)
+        return self._cut(found)
+
+    def data(self) -> list[Any]:
+        """Their payloads."""
+        buffer = self.buffer
+        if buffer is None:
+            return []
+        found: list[Any] = []
+        for position in self.positions:
+            (_, _, flags, _, length, _, _, count, _, _, _) = _read_header(buffer, position)
+            if count == 1 and not flags & META:
+                found.append(unpack(buffer[position + HEADER_BYTES : position + length]))
+            else:
+                found += payloads(buffer, position, length, flags, count)
+        return self._cut(found)
+
+    def matching(self, types: frozenset[str] | None, sender: str | None) -> list[Message]:
+        """The messages of these types and not of this sender; gaps always pass.
+
+        In a raw segment the meta alone decides, so payloads nobody wants are not decoded.
+        """
+        if self.buffer is None:
+            return self.messages()
+        if self.raw and not any(self._wanted(p, types, sender) for p in self.positions):
+            return []
+        return [
+            message
+            for message in self.messages()
+            if (types is None or message.type in types)
+            and (sender is None or message.sender != sender)
+        ]
+
+    def _wanted(self, position: int, types: frozenset[str] | None, sender: str | None) -> bool:
+        assert self.buffer is not None
+        fields = _read_header(self.buffer, position)
+        meta = read_meta(self.buffer, position, fields[4], fields[2])
+        if types is not None and meta[1] not in types:
+            return False
+        return sender is None or meta[4] != sender
+
+    def _cut(self, found: list[Any]) -> list[Any]:
+        assert self.buffer is not None
+        skipped = self.start - _read_header(self.buffer, self.positions[0])[8]
+        if not skipped and len(found) == self.stop - self.start:
+            return found
+        return found[skipped : skipped + self.stop - self.start]
+
+
+class Reader:
+    """Reads one channel in order of offsets. For one thread at a time; takes no lock."""
+
+    __slots__ = ("_below", "_place", "_segment", "_source", "_store", "state")
+
+    def __init__(self, store: Store, state: ChannelState) -> None:
+        self._store = store
+        self.state = state
+        self._segment: Segment | None = None
+        # Whose messages they are, this channel's or a fork parent's, and up to which offset.
+        self._source = 0
+        self._below = 0
+        # In a raw segment an index into its positions, in a clustered one a position.
+        self._place = 0
+
+    def run(self, offset: int, stop: int) -> Run:
+        """Batches from the one that holds ``offset``, below ``stop`` (which is above it).
+
+        At least one message, at most ``RUN_COUNT_MAX`` batches or one larger batch. Where the
+        log holds nothing for ``offset`` the run is a gap. Raises ``OffsetTrimmed``,
+        ``ChannelDeleted``, and with ``on_corruption="raise"`` ``CorruptionError``.
+        """
+        for _ in range(_TRIES_MAX):
+            self._check(offset)
+            segment = self._segment
+            try:
+                if segment is None or segment.retired or offset >= self._below:
+                    segment, after = self._locate(offset)
+                    if segment is None:
+                        # It may have been trimmed while we looked for it.
+                        self._check(offset)
+                        return Run(None, [], offset, min(stop, after))
+                run = self._take(segment, offset, min(stop, self._below))
+            except FileNotFoundError:
+                run = None
+            if run is not None:
+                return run
+            self._segment = None
+        raise AssertionError(f"offset {offset} of {self.state.name!r} is neither here nor missing")
+
+    def _check(self, offset: int) -> None:
+        state = self.state
+        if offset < state.start_offset:
+            raise OffsetTrimmed(
+                f"offset {offset} of {state.name!r} was trimmed; the first that can be read is "
+                f"{state.start_offset}",
+                channel=state.name,
+                offset=offset,
+                start_offset=state.start_offset,
+            )
+        if state.deleted:
+            raise sealed(state)
+
+    def _take(self, segment: Segment, offset: int, stop: int) -> Run | None:
+        """The run at the hint, or ``None`` if the hint does not lead to ``offset``."""
+        if isinstance(segment, RawSegment):
+            return self._take_raw(segment, offset, stop)
+        return self._take_clustered(segment, offset, stop)
+
+    def _take_raw(self, segment: RawSegment, offset: int, stop: int) -> Run | None:
+        positions = segment.positions(self._source)
+        place = self._place
+        if place >= len(positions):
+            return None
+        last = min(len(positions), place + RUN_COUNT_MAX, place + stop - offset)
+        mapped = segment.map
+        first = _read_header(mapped, positions[place])
+        if not first[8] <= offset < first[8] + first[7]:
+            return None
+        end = first[8] + first[7]
+        taken = [positions[place]]
+        if end < stop:
+            count = 0
+            for position in positions[place + 1 : last]:
+                header = _read_header(mapped, position)
+                if header[8] != end or end >= stop:
+                    break
+                taken.append(position)
+                end = header[8] + header[7]
+                count += header[7]
+                if count >= RUN_COUNT_MAX:
+                    break
+        stop = min(stop, end)
+        self._place = place + len(taken) - (end > stop)
+        return Run(mapped, taken, offset, stop, raw=True)
+
+    def _take_clustered(self, segment: ClusteredSegment, offset: int, stop: int) -> Run | None:
+        entry = segment.index.find(self._source)
+        if entry is None or not entry.base <= offset < entry.end:
+            return None
+        position = self._place
+        while position < entry.stop:
+            header = self._verified(segment, position, entry.stop)
+            if isinstance(header, Run):
+                if header.stop > offset:
+                    self._place = position
+                    return Run(None, [], offset, min(header.stop, stop))
+                position += _read_header(segment.map, position)[4]
+                continue
+            if header.base > offset:
+                # Only a gap can lie between two batches of one segment.
+                self._place = position
+                return Run(None, [], offset, min(stop, header.base))
+            end = header.base + header.count
+            if offset < end:
+                self._place = position + header.length if end <= stop else position
+                return Run(segment.map, [position], offset, min(stop, end))
+            position += header.length
+        return None
+
+    def _verified(self, segment: ClusteredSegment, position: int, stop: int) -> Header | Run:
+        """The header at ``position``, or the gap it has become if the log may go on without."""
+        try:
+            return segment.verify(position, stop)
+        except CorruptionError as error:
+            error.channel = self.state.name
+            if self._store.options.on_corruption == "raise":
+                raise
+            entry = segment.index.find(self._source)
+            assert entry is not None
+            if error.first_offset is None or error.stop_offset is None:
+                # Nothing behind a damaged header can be found: all that follows is lost.
+                known = _offset_before(segment, entry.position, position, entry.base)
+                return Run(None, [], known, entry.end)
+            return Run(None, [], error.first_offset, error.stop_offset)
+
+    def _locate(self, offset: int) -> tuple[Segment | None, int]:
+        """The segment that holds ``offset``, with the hint set to it; or ``None`` and the offset
+        at which the gap ends."""
+        self._source, self._below = self._lineage(offset)
+        after = self._below
+        for segment in reversed(self._store.segments):
+            span = self._span(segment)
+            if span is None:
+                continue
+            base, end = span
+            if base > offset:
+                after = min(after, base)
+            elif offset >= end:
+                break
+            elif isinstance(segment, RawSegment):
+                positions = segment.positions(self._source)
+                place = bisect_right(positions, offset, key=segment.base_offset) - 1
+                if offset >= segment.end_offset(positions[place]):
+                    after = min(after, segment.base_offset(positions[place + 1]))
+                    break
+                self._place = place
+                self._segment = segment
+                return segment, after
+            else:
+                entry = segment.index.find(self._source)
+                assert entry is not None
+                self._place = entry.position
+                self._segment = segment
+                return segment, after
+        return None, after
+
+    def _span(self, segment: Segment) -> tuple[int, int] | None:
+        """(base, end) of the offsets that ``segment`` has of the source, if any."""
+        if isinstance(segment, RawSegment):
+            positions = segment.positions(self._source)
+            if not positions:
+                return None
+            return segment.base_offset(positions[0]), segment.end_offset(positions[-1])
+        entry = segment.index.find(self._source)
+        return (entry.base, entry.end) if entry is not None else None
+
+    def _lineage(self, offset: int) -> tuple[int, int]:
+        """(id of the channel that published ``offset``, the offset up to which that holds).
+
+        A fork has the messages below its fork offset from its parent, which may have been deleted
+        since but is kept for this.
+        """
+        state = self.state
+        below = 1 << 63
+        while state.parent is not None and offset < state.parent[1]:
+            below = min(below, state.parent[1])
+            parent = self._store.parent_of(state)
+            if parent is None:
+                break
+            state = parent
+        return state.id, below
+
+
+# A hint can be stale once, and a segment can be rewritten while it is being located; each try
+# begins from what is true then.
+_TRIES_MAX = 100
+
+
+def _offset_before(segment: ClusteredSegment, start: int, position: int, base: int) -> int:
+    """The end offset of the batch before ``position``."""
+    while start < position:
+        fields = _read_header(segment.map, start)
+        base = fields[8] + fields[7]
+        start += fields[4]
+    return base
+
+
+def first_offset_since(store: Store, state: ChannelState, time_ns: int) -> int:
+    """The offset of the first message published at or after ``time_ns``; the end if none was.
+
+    Times never decrease within a log, so this is a bisection.
+    """
+    low, high = state.start_offset, state.end_offset
+    while low < high:
+        middle = (low + high) // 2
+        found = Reader(store, state).run(middle, middle + 1).messages()[0]
+        if isinstance(found, Gap) or found.time_ns < time_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return low

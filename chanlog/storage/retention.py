@@ -1,0 +1,170 @@
+"""Retention: deciding what is dead. Compaction gives its room back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+
+from ..errors import ChannelDeleted
+from ..format.batch import DELETED, HEADER, HEADER_BYTES, TRIMMED
+from .clustering import keep_of
+from .reading import first_offset_since
+from .segment import ClusteredSegment, RawSegment, Segment
+from .state import ChannelState
+from .store import Draft, Store
+from .syncing import submit
+
+__all__ = ["apply_retention", "dead_bytes", "size_of", "trim", "trim_to_size"]
+
+_read_header = HEADER.unpack_from
+
+
+def apply_retention(store: Store) -> None:
+    """Trim and delete what the retention of each channel, or of the log, no longer keeps."""
+    default = store.options.retention.as_record()
+    if not default and not store.table.retained:
+        return
+    with store.lock:
+        now = max(store.time_ns, store.clock())
+        states = store.table.states()
+    while True:
+        with store.lock:
+            some = list(islice(states, _STATES_AT_ONCE))
+        if not some:
+            return
+        for state in some:
+            limits = state.retention if state.retention is not None else default
+            if limits and not state.deleted:
+                _apply(store, state, limits, now)
+
+
+_STATES_AT_ONCE = 256
+
+
+def _apply(store: Store, state: ChannelState, limits: dict[str, int], now: int) -> None:
+    if _is_expired(state, limits, now):
+        _delete(store, state, limits, now)
+        return
+    before = state.start_offset
+    if "age_ns" in limits:
+        before = max(before, first_offset_since(store, state, now - limits["age_ns"]))
+    if "count" in limits:
+        before = max(before, state.end_offset - limits["count"])
+    if "bytes" in limits:
+        before = max(before, _offset_of_last_bytes(store, state, limits["bytes"]))
+    if before > state.start_offset:
+        trim(store, state, before)
+
+
+def _is_expired(state: ChannelState, limits: dict[str, int], now: int) -> bool:
+    if now >= limits.get("expires_ns", 1 << 63):
+        return True
+    listeners = state.listeners
+    if listeners is not None and listeners.waiting:
+        return False
+    return now - state.time_ns >= limits.get("ttl_ns", 1 << 63)
+
+
+def _delete(store: Store, state: ChannelState, limits: dict[str, int], now: int) -> None:
+    def check() -> None:
+        # Somebody may have published since it was looked at.
+        if not _is_expired(state, limits, now):
+            raise Spared
+
+    try:
+        submit(store, [Draft(state, DELETED, b"", check=check)])
+    except (Spared, ChannelDeleted):
+        return
+
+
+class Spared(Exception):
+    """The channel is in use again."""
+
+
+def trim(store: Store, state: ChannelState, before: int) -> None:
+    """Forget the messages of a channel below ``before``."""
+    with suppress(ChannelDeleted):
+        submit(store, [Draft(state, TRIMMED, b"", base=before)])
+
+
+def _offset_of_last_bytes(store: Store, state: ChannelState, bytes_max: int) -> int:
+    """The highest offset such that ``bytes_max`` or more are stored from there on.
+
+    Batches are not divided.
+    """
+    left = bytes_max
+    before = state.end_offset
+    for segment in reversed(store.segments):
+        for base, length in _lengths_backward(segment, state.id):
+            left -= length - HEADER_BYTES
+            before = base
+            if left <= 0 or base <= state.start_offset:
+                return before
+    return before
+
+
+def _lengths_backward(segment: Segment, id: int) -> list[tuple[int, int]]:
+    """(base offset, length) of the batches of a channel in one segment, the last first."""
+    mapped = segment.map
+    if isinstance(segment, RawSegment):
+        places = list(segment.positions(id))
+    else:
+        entry = segment.index.find(id)
+        if entry is None:
+            return []
+        places = []
+        position = entry.position
+        for _ in range(entry.batches):
+            places.append(position)
+            position += _read_header(mapped, position)[4]
+    found = []
+    for position in reversed(places):
+        fields = _read_header(mapped, position)
+        found.append((fields[8], fields[4]))
+    return found
+
+
+def trim_to_size(store: Store) -> None:
+    """Forget the oldest sealed segments while the log is larger than its ``log_bytes_max``."""
+    bytes_max = store.options.log_bytes_max
+    if bytes_max is None:
+        return
+    total = sum(size_of(segment) for segment in store.segments)
+    for segment in store.segments[:-1]:
+        if total <= bytes_max:
+            return
+        total -= size_of(segment)
+        for id, end in _ends(segment):
+            with store.lock:
+                state = store.table.find_id(id)
+            if state is not None and not state.deleted and end > state.start_offset:
+                trim(store, state, min(end, state.end_offset))
+
+
+def _ends(segment: Segment) -> list[tuple[int, int]]:
+    if isinstance(segment, ClusteredSegment):
+        return [(entry.channel, entry.end) for entry in segment.index]
+    return [
+        (id, segment.end_offset(positions[-1]))
+        for id in segment.channels()
+        if (positions := segment.positions(id))
+    ]
+
+
+def size_of(segment: Segment) -> int:
+    """How many bytes of batches a segment holds."""
+    return segment.tail if isinstance(segment, RawSegment) else segment.size
+
+
+def dead_bytes(store: Store, segment: ClusteredSegment) -> int:
+    """How many bytes of a clustered segment nobody can read any more."""
+    dead = 0
+    for entry in segment.index:
+        keep = keep_of(store, entry.channel)
+        if keep is None or entry.end <= keep.low or entry.base >= keep.high:
+            dead += entry.stop - entry.position
+        elif entry.base < keep.low:
+            share = (keep.low - entry.base) / (entry.end - entry.base)
+            dead += int(share * (entry.stop - entry.position))
+    return dead
+

@@ -1,0 +1,220 @@
+"""The segments of a log: raw ones, as they were written, and clustered ones."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+
+from ..errors import CorruptionError, FormatError
+from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, body_checksum, read_header
+from ..format.names import clustered_name, raw_name
+from ..format.segment import (
+    SEGMENT_HEADER_BYTES,
+    Entry,
+    Index,
+    read_index,
+    read_segment_header,
+)
+from ..host import Buffer, File, Folder
+
+__all__ = ["POSITION_BITS", "ClusteredSegment", "RawSegment", "Segment", "log_position"]
+
+POSITION_BITS = 32
+_read_base = HEADER.unpack_from
+_NO_POSITIONS: array[int] = array("I")
+
+
+def log_position(number: int, position: int) -> int:
+    """A place in the log as one ordered number: the segment, and the position in it."""
+    return (number << POSITION_BITS) | position
+
+
+class RawSegment:
+    """A segment as it was written: the active one, or a sealed one not clustered yet.
+
+    ``tail`` is where the next batch goes, ``limit`` how far room is reserved, ``size`` how long
+    the file can get. ``index`` has the positions of each channel's batches; those known from the
+    catalog alone are loaded when asked for. Guarded by the store's lock, except that a reader may
+    look at any position below ``tail``.
+    """
+
+    __slots__ = (
+        "file", "first", "index", "last", "limit", "load", "loadable", "map", "name", "retired", "salt",
+        "size", "tail",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, file: File | None, map: Buffer, salt: int, size: int, tail: int
+    ) -> None:
+        self.first = number
+        self.last = number
+        self.name = raw_name(number)
+        self.file = file
+        self.map = map
+        self.salt = salt
+        self.size = size
+        self.tail = tail
+        self.limit = tail
+        self.retired = False
+        self.index: dict[int, array[int]] = {}
+        self.load: Callable[[int], bytes | memoryview] | None = None
+        self.loadable: Sequence[int] = ()
+
+    def positions(self, channel: int) -> array[int]:
+        """Where this channel's batches of messages are, in order; grows while the segment does."""
+        found = self.index.get(channel)
+        if found is None:
+            if self.load is None:
+                return _NO_POSITIONS
+            found = array("I", bytes(self.load(channel)))
+            if found:
+                # A writer and a reader may both come here; they must end up with one array.
+                found = self.index.setdefault(channel, found)
+        return found
+
+    def writable_positions(self, channel: int) -> array[int]:
+        """The same, to append to."""
+        return self.positions(channel) or self.index.setdefault(channel, array("I"))
+
+    def channels(self) -> list[int]:
+        """The ids of the channels that have batches here, sorted."""
+        return sorted({*self.index, *self.loadable})
+
+    def header(self, position: int) -> Header:
+        """The header at a position that is known to be right."""
+        return Header._make(HEADER.unpack_from(self.map, position))
+
+    def base_offset(self, position: int) -> int:
+        """The base offset of the batch at ``position``."""
+        base: int = _read_base(self.map, position)[8]
+        return base
+
+    def end_offset(self, position: int) -> int:
+        """The offset behind the last message of the batch at ``position``."""
+        fields = _read_base(self.map, position)
+        end: int = fields[8] + fields[7]
+        return end
+
+
+class ClusteredSegment:
+    """A segment rewritten with each channel's batches together, and an index at its end.
+
+    Mapped when first used. Checksums of batches are verified when they are first read.
+    """
+
+    __slots__ = (
+        "_folder", "_index", "_map", "file", "first", "last", "name", "opened", "retired",
+        "salt", "verified", "view",
+    )  # fmt: skip
+
+    def __init__(
+        self, folder: Folder, first: int, last: int, opened: Callable[[ClusteredSegment], None]
+    ) -> None:
+        self._folder = folder
+        self._index: Index | None = None
+        self._map: Buffer | None = None
+        self.view: memoryview | None = None
+        self.first = first
+        self.last = last
+        self.name = clustered_name(first, last)
+        self.salt = 0
+        self.retired = False
+        self.opened = opened
+        self.verified: set[int] = set()
+
+    @property
+    def index(self) -> Index:
+        """The index of channels. Raises ``CorruptionError``."""
+        index = self._index
+        if index is None:
+            index = self._open()
+        return index
+
+    @property
+    def map(self) -> Buffer:
+        """The file as memory."""
+        mapped = self._map
+        if mapped is None:
+            self._open()
+            mapped = self._map
+            assert mapped is not None
+        return mapped
+
+    def _open(self) -> Index:
+        file = self._folder.open(self.name, writable=False)
+        try:
+            size = file.size()
+            if size < SEGMENT_HEADER_BYTES:
+                raise FormatError("the file is too short", position=0)
+            mapped = file.map(size, writable=False)
+        except FormatError as error:
+            raise self.damaged(0, size, str(error)) from None
+        finally:
+            file.close()
+        view = memoryview(mapped)[:size]
+        try:
+            header = read_segment_header(view)
+            index = read_index(view)
+        except FormatError as error:
+            raise self.damaged(error.position or 0, size, str(error)) from None
+        self.salt = header.salt
+        self.view = view
+        self._map = mapped
+        self._index = index
+        self.opened(self)
+        return index
+
+    def unmap(self) -> None:
+        """Let go of the map; it comes back when needed, and lives on for whoever reads in it."""
+        self._index = None
+        self.view = None
+        self._map = None
+
+    @property
+    def size(self) -> int:
+        """The length of the file."""
+        while (view := self.view) is None:
+            self._open()
+        return len(view)
+
+    def verify(self, position: int, stop: int) -> Header:
+        """The header of the batch at ``position``, its checksums verified once per process."""
+        mapped = self.map
+        if position in self.verified:
+            return Header._make(HEADER.unpack_from(mapped, position))
+        header = read_header(mapped, position, stop, self.salt)
+        if header is None:
+            raise self.damaged(position, stop, "the header of a batch is damaged")
+        end = position + header.length
+        if body_checksum(mapped, position + HEADER_BYTES, end) != header.body_checksum:
+            raise self.damaged(position, end, "a batch is damaged", header)
+        self.verified.add(position)
+        return header
+
+    def walk(self, entry: Entry) -> Iterator[tuple[int, Header]]:
+        """The batches of one channel with their positions, verified."""
+        position = entry.position
+        while position < entry.stop:
+            header = self.verify(position, entry.stop)
+            yield position, header
+            position += header.length
+
+    def damaged(
+        self, start: int, stop: int, what: str, header: Header | None = None
+    ) -> CorruptionError:
+        """The error for damage in a range of this file."""
+        path = (self._folder.path / self.name) if self._folder.path else None
+        known = header is not None and header.kind == MESSAGES
+        return CorruptionError(
+            f"{self.name}, bytes {start} to {stop}: {what}; nothing was changed. Restore the file "
+            'from a copy, or open with on_corruption="gap" to go on without these messages',
+            path=path,
+            start=start,
+            stop=stop,
+            channel=None,
+            first_offset=header.base if header is not None and known else None,
+            stop_offset=header.base + header.count if header is not None and known else None,
+        )
+
+
+Segment = RawSegment | ClusteredSegment

@@ -1,0 +1,536 @@
+"""The store: appending to the one log that all channels share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from mmap import mmap
+from pathlib import Path
+from typing import Any, NamedTuple
+from weakref import WeakSet
+from zlib import crc32
+
+from ..errors import (
+    ChannelDeleted,
+    ChannelEnded,
+    ChanlogError,
+    ForkedProcess,
+    LogClosed,
+    LogFailed,
+    MessageTooLarge,
+    ReadOnly,
+    UnexpectedOffset,
+)
+from ..format.batch import (
+    CHECKSUM,
+    CREATED,
+    DELETED,
+    ENDED,
+    FRAME,
+    HEADER_BYTES,
+    HEADER_REST,
+    MESSAGES,
+    ROLLED,
+    encode,
+)
+from ..format.names import raw_name
+from ..format.records import encode_record
+from ..format.segment import SEGMENT_HEADER_BYTES, encode_segment_header
+from ..host import Folder, Host
+from ..options import Options
+from .applying import Reveal, apply, inside
+from .segment import ClusteredSegment, RawSegment, Segment, log_position
+from .state import ChannelState
+from .table import ChannelTable
+
+__all__ = ["Draft", "Store"]
+
+FRAME_BYTES_MAX = 1 << 30
+_ALLOCATE_BYTES_MIN = 64 * 1024
+
+# Each mapped file holds a descriptor, and a process has about a thousand.
+_MAPPED_MAX = 256
+
+_pack_rest = HEADER_REST.pack
+_pack_checksum = CHECKSUM.pack
+
+
+class Draft(NamedTuple):
+    """A batch to be: everything but its place. Messages and ends are given their ``base``.
+
+    ``check`` runs under the lock just before anything is written, and raises to prevent it.
+    """
+
+    state: ChannelState
+    kind: int
+    body: bytes
+    flags: int = 0
+    count: int = 0
+    base: int = 0
+    expect: int | None = None
+    check: Callable[[], None] | None = None
+
+
+class Nowhere(RawSegment):
+    """The active segment when there is none: it has no room, so every append asks for some."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__(last, None, mmap(-1, 1), 0, 0, 0)
+        self.limit = -1
+
+
+class Store:
+    """One log in one folder.
+
+    ``lock`` guards the table of channels, every channel's state, the active segment and the
+    counters; it is held for a few microseconds, and never while waiting for a disk but to make
+    room. ``leading`` is held by whoever syncs (see ``syncing``), ``maintaining`` by whoever
+    compacts; each is taken before the ones named earlier.
+    """
+
+    def __init__(self, folder: Folder, options: Options, host: Host, log_id: bytes) -> None:
+        self.folder = folder
+        self.options = options
+        self.host = host
+        self.log_id = log_id
+        self.lock = threading.Lock()
+        self.leading = threading.Lock()
+        self.maintaining = threading.Lock()
+        self.table = ChannelTable()
+        self.segments: tuple[Segment, ...] = ()
+        self.active: RawSegment = Nowhere(0)
+        self.clock = host.clock
+        self.time_ns = 0
+        self.durable = 0
+        self.deferred = options.sync == "always"
+        self.unseen: list[tuple[int, Reveal]] = []
+        self.unsynced: list[RawSegment] = []
+        self.folder_dirty = False
+        self.dirty = False
+        self.read_only = False
+        self.closed = False
+        self.forked = False
+        self.failed: BaseException | None = None
+        self.on_dirty: Callable[[], None] = _nothing
+        self.on_roll: Callable[[], None] = _nothing
+        self.appends = 0
+        self.syncs = 0
+        self.compactions = 0
+        self.damaged: set[int] = set()
+        self.listening: WeakSet[ChannelState] = WeakSet()
+        self._opened: dict[ClusteredSegment, None] = {}
+
+    # The hot path of a publish. It does inline what ``write`` does in general; the two are held
+    # together by a test that compares their bytes.
+
+    def append(
+        self,
+        state: ChannelState,
+        body: bytes,
+        checksum: int,
+        flags: int,
+        count: int,
+        type: str | None,
+        sender: str | None,
+        expect: int | None,
+    ) -> int:
+        """Append one batch of messages to an existing channel, visible at once, not synced.
+
+        ``checksum`` is that of ``body``, computed outside the lock. Returns the base offset.
+        """
+        length = HEADER_BYTES + len(body)
+        position = -1
+        waiters: list[Any] | None = None
+        try:
+            with self.lock:
+                if state.sealed:
+                    raise sealed(state)
+                offset = state.next_offset
+                if expect is not None and expect != offset:
+                    raise unexpected(state, expect)
+                active = self.active
+                if active.tail + length > active.limit:
+                    active = self.make_room(length)
+                now = self.clock()
+                if now < self.time_ns:
+                    now = self.time_ns
+                else:
+                    self.time_ns = now
+                rest = _pack_rest(
+                    MESSAGES, flags, active.salt, length, checksum, state.id, count, offset,
+                    now, self.durable,
+                )  # fmt: skip
+                if state.segment is not active:
+                    self._attach(state, active)
+                position = active.tail
+                active.map[position : position + length] = (
+                    _pack_checksum(crc32(rest)) + rest + body
+                )
+                # It has happened: whatever interrupts from here on, ``_settle`` completes it.
+                state.positions.append(position)
+                active.tail = position + length
+                state.time_ns = now
+                state.next_offset = state.end_offset = offset + count
+                self.appends += 1
+                if state.listeners is not None:
+                    waiters = state.listeners.published(type, sender, offset + count)
+                if not self.dirty:
+                    self.dirty = True
+                    self.on_dirty()
+        except BaseException:
+            if position >= 0:
+                wake(waiters)
+                self._settle(state, active, position, length, offset + count)
+            raise
+        if waiters:
+            wake(waiters)
+        return offset
+
+    def _attach(self, state: ChannelState, active: RawSegment) -> None:
+        self.table.touch(state, active.first)
+        state.positions = active.writable_positions(state.id)
+        state.segment = active
+
+    def _settle(
+        self, state: ChannelState, active: RawSegment, position: int, length: int, end: int
+    ) -> None:
+        """Complete an append that an exception (a signal's, most likely) interrupted.
+
+        If its bytes are in the map it has happened, and a reader in another process may have seen
+        it; else nothing has. Every step can be repeated.
+        """
+        with self.lock:
+            if active.tail <= position + length:
+                checksum = crc32(active.map[position + 4 : position + HEADER_BYTES])
+                if active.map[position : position + 4] != _pack_checksum(checksum):
+                    return
+                if not state.positions or state.positions[-1] < position:
+                    state.positions.append(position)
+                active.tail = position + length
+                state.next_offset = state.end_offset = max(state.end_offset, end)
+                self.dirty = True
+                self.on_dirty()
+            waiters = state.listeners.changed() if state.listeners is not None else None
+        wake(waiters)
+
+    # Everything else: control records, frames, new channels, and what is to be durable.
+
+    def write(self, drafts: Sequence[Draft], *, durable: bool = False) -> tuple[list[int], int]:
+        """Append batches, several of them as one frame, all or nothing.
+
+        Returns the base offset of each draft, and the log position that must be durable for them
+        to be. Under the policy ``always`` readers see them only once that is so.
+        """
+        with self.lock:
+            self.check_writable()
+            bases, batches = self._plan(drafts)
+            length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
+            framed = len(batches) > 1
+            if framed:
+                length += HEADER_BYTES
+            if length > FRAME_BYTES_MAX:
+                raise MessageTooLarge(
+                    f"a frame of {length:,} bytes is over the limit of {FRAME_BYTES_MAX:,}; "
+                    "publish it in parts",
+                    size_bytes=length,
+                    bytes_max=FRAME_BYTES_MAX,
+                )
+            active = self.active
+            if active.tail + length > active.limit:
+                active = self.make_room(length)
+            content = self._encode(batches, active, framed)
+            position = active.tail
+            waiters = self._store(active, position, content, durable or self.deferred)
+            ticket = log_position(active.first, position + length)
+        wake(waiters)
+        return bases, ticket
+
+    def _plan(
+        self, drafts: Iterable[Draft]
+    ) -> tuple[list[int], list[tuple[Draft, int, int]]]:
+        """Check the drafts and give each its channel id and base; new channels get a record."""
+        bases: list[int] = []
+        batches: list[tuple[Draft, int, int]] = []
+        next_offsets: dict[ChannelState, int] = {}
+        ids: dict[ChannelState, int] = {}
+        ended: set[ChannelState] = set()
+        for draft in drafts:
+            state = draft.state
+            if state.deleted or (
+                (state.sealed or state in ended) and draft.kind in (MESSAGES, ENDED)
+            ):
+                raise sealed(state)
+            if draft.check is not None:
+                draft.check()
+            id = state.id or ids.get(state, 0)
+            if not id:
+                id = ids[state] = self.table.next_id + len(ids)
+                if draft.kind != CREATED:
+                    body = encode_record(state.name, None, 0, 0)
+                    batches.append((Draft(state, CREATED, body), id, 0))
+            base = draft.base
+            if draft.kind == MESSAGES:
+                base = next_offsets.get(state, state.next_offset)
+                if draft.expect is not None and draft.expect != base:
+                    raise unexpected(state, draft.expect, base)
+                next_offsets[state] = base + draft.count
+            elif draft.kind == ENDED:
+                base = next_offsets.get(state, state.next_offset)
+                ended.add(state)
+            bases.append(base)
+            batches.append((draft, id, base))
+        return bases, batches
+
+    def _encode(
+        self, batches: list[tuple[Draft, int, int]], active: RawSegment, framed: bool
+    ) -> bytes:
+        now = self.time_ns = max(self.time_ns, self.clock())
+        content = b"".join(
+            encode(
+                draft.kind, draft.body, salt=active.salt, channel=id, time_ns=now,
+                mark=self.durable, flags=draft.flags, count=draft.count, base=base,
+            )
+            for draft, id, base in batches
+        )  # fmt: skip
+        if framed:
+            return encode(
+                FRAME, content, salt=active.salt, channel=0, time_ns=now, mark=self.durable
+            )
+        return content
+
+    def _store(
+        self, active: RawSegment, position: int, content: bytes, through_file: bool
+    ) -> list[Any]:
+        """Put the bytes in place, apply them, and return whom to wake."""
+        try:
+            if through_file and active.file is not None:
+                # A store into the map would cost the sync that follows several times as much.
+                active.file.write(position, content)
+            else:
+                active.map[position : position + len(content)] = content
+            return self._take_in(active, position, len(content))
+        except OSError as error:
+            raise self._fail(error) from error
+        except BaseException:
+            # If a signal came after the bytes were in place, it has happened: complete it.
+            if active.map[position : position + len(content)] == content:
+                wake(self._take_in(active, position, len(content), again=True))
+            raise
+
+    def _take_in(
+        self, active: RawSegment, position: int, length: int, *, again: bool = False
+    ) -> list[Any]:
+        """Apply what was stored at ``position``. Doing it again completes what was interrupted."""
+        active.tail = position + length
+        self.appends += 1
+        waiters: list[Any] = []
+        ticket = log_position(active.first, active.tail)
+        for place, header in inside(active.map, position, active.header(position)):
+            reveal = apply(self.table, active, place, header, active.map)
+            if reveal is None and again:
+                state = self.table.find_id(header.channel)
+                if state is not None:
+                    reveal = Reveal(state, MESSAGES, state.next_offset, None, None)
+            if reveal is not None and self.deferred:
+                self.unseen.append((ticket, reveal))
+            elif reveal is not None:
+                waiters += show(reveal)
+                if again and reveal.state.listeners is not None:
+                    waiters += reveal.state.listeners.changed() or ()
+        if not self.dirty:
+            self.dirty = True
+            self.on_dirty()
+        return waiters
+
+    # Room.
+
+    def make_room(self, length: int) -> RawSegment:
+        """The active segment with room for ``length`` more bytes. Call with the lock held.
+
+        Raises whatever keeps the log from being written. The room of a segment always includes
+        that of the record which ends it.
+        """
+        self.check_writable()
+        active = self.active
+        need = active.tail + length
+        if need + HEADER_BYTES <= active.size and active.file is not None:
+            limit = min(max(need, 2 * active.limit), active.size - HEADER_BYTES)
+            active.file.allocate(active.limit, limit + HEADER_BYTES)
+            active.limit = limit
+            return active
+        return self._roll(length)
+
+    def roll(self) -> None:
+        """Start a new segment now, if there is anything in the active one."""
+        with self.lock:
+            self.check_writable()
+            if self.active.file is not None and self.active.tail > SEGMENT_HEADER_BYTES:
+                self._roll(0)
+
+    def _roll(self, length: int) -> RawSegment:
+        """Start a new segment, then end the old one."""
+        old = self.active
+        new = self._create_segment(old.last + 1, length)
+        if old.file is not None:
+            record = encode(
+                ROLLED, b"", salt=old.salt, channel=0, time_ns=self.time_ns, mark=self.durable,
+                base=new.first,
+            )  # fmt: skip
+            old.map[old.tail : old.tail + HEADER_BYTES] = record
+            old.tail += HEADER_BYTES
+            old.limit = -1
+            self.unsynced.append(old)
+        self.segments = (*self.segments, new)
+        self.active = new
+        self.on_roll()
+        return new
+
+    def _create_segment(self, number: int, length: int) -> RawSegment:
+        least = SEGMENT_HEADER_BYTES + length + HEADER_BYTES
+        size = max(self.options.segment_bytes, least)
+        limit = min(size, max(_ALLOCATE_BYTES_MIN, least))
+        name = raw_name(number)
+        # No byte of a salt is zero, so that unwritten space never looks like a batch.
+        salt = int.from_bytes(self.host.random_bytes(2), "little") | 0x0101
+        file = self.folder.create(name)
+        try:
+            file.truncate(size)
+            file.allocate(0, limit)
+            mapped = file.map(size, writable=True)
+        except BaseException:
+            file.close()
+            with suppress(OSError):
+                self.folder.remove(name)
+            raise
+        self.folder_dirty = True
+        mapped[:SEGMENT_HEADER_BYTES] = encode_segment_header(
+            salt=salt, first=number, last=number, created_ns=max(self.time_ns, self.clock()),
+            log_id=self.log_id,
+        )  # fmt: skip
+        segment = RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
+        segment.limit = limit - HEADER_BYTES
+        return segment
+
+    # States of the log.
+
+    def check_writable(self) -> None:
+        """Raise what keeps this log from being written, if anything does."""
+        self.check_open()
+        if self.failed is not None:
+            raise self._failure()
+        if self.read_only:
+            raise ReadOnly(
+                "this log was opened with read_only=True; what owns it can change it"
+            )
+
+    def check_open(self) -> None:
+        """Raise ``ForkedProcess`` or ``LogClosed`` if that is so."""
+        if self.forked:
+            raise ForkedProcess(
+                "this log was opened before os.fork() and belongs to the parent process; "
+                "open it after the fork, in one of the two"
+            )
+        if self.closed:
+            raise LogClosed("the log is closed; open it again with chanlog.open()")
+
+    def _fail(self, error: BaseException) -> LogFailed:
+        """Accept nothing more; call with the lock held. Returns what to raise."""
+        if self.failed is None:
+            self.failed = error
+        self.active.limit = -1
+        return self._failure()
+
+    def fail(self, error: BaseException) -> LogFailed:
+        """A write or sync has failed: the log is failed, for good, and everybody hears of it."""
+        with self.lock:
+            failure = self._fail(error)
+            self.unseen.clear()
+            waiters = self.everybody()
+        wake(waiters)
+        return failure
+
+    def _failure(self) -> LogFailed:
+        return LogFailed(
+            f"the log is failed, because of {self.failed!r}: nothing more is accepted, and what "
+            "is durable can be read; close it and open it again to verify what is on the disk",
+            reason=self.failed,
+        )
+
+    def everybody(self) -> list[Any]:
+        """Everyone who waits on any channel. Call with the lock held."""
+        waiters: list[Any] = []
+        for state in list(self.listening):
+            if state.listeners is not None:
+                waiters += state.listeners.changed() or ()
+        return waiters
+
+    def opened(self, segment: ClusteredSegment) -> None:
+        """A clustered segment was mapped; those not used for long are unmapped for it."""
+        self._opened[segment] = None
+        while len(self._opened) > _MAPPED_MAX:
+            with suppress(KeyError, StopIteration, RuntimeError):
+                oldest = next(iter(self._opened))
+                del self._opened[oldest]
+                oldest.unmap()
+
+    def parent_of(self, state: ChannelState) -> ChannelState | None:
+        """The channel that a fork was made from, whether it was deleted since or not."""
+        with self.lock:
+            return self.table.find_id(state.parent[0]) if state.parent is not None else None
+
+    def path_of(self, name: str) -> Path | None:
+        """The path of a file of this log, for error messages."""
+        return self.folder.path / name if self.folder.path is not None else None
+
+
+def show(reveal: Reveal) -> list[Any]:
+    """Let readers see what has happened, and return whom to wake. With the lock held."""
+    state = reveal.state
+    listeners = state.listeners
+    if reveal.kind == MESSAGES:
+        state.end_offset = max(state.end_offset, reveal.end)
+        if listeners is None:
+            return []
+        return listeners.published(reveal.type, reveal.sender, reveal.end) or []
+    if reveal.kind != DELETED:
+        state.ended = True
+    return (listeners.changed() or []) if listeners is not None else []
+
+
+def wake(waiters: Iterable[Any] | None) -> None:
+    """Wake all of them, without any lock held."""
+    for waiter in waiters or ():
+        waiter.wake()
+
+
+def sealed(state: ChannelState) -> ChanlogError:
+    """Why nothing can be published to this channel."""
+    if state.deleted:
+        return ChannelDeleted(
+            f"the channel {state.name!r} was deleted; log.channel({state.name!r}) starts a new "
+            "one of that name",
+            channel=state.name,
+        )
+    return ChannelEnded(
+        f"the channel {state.name!r} has ended at offset {state.next_offset}; nothing can follow. "
+        "fork() goes on from any of its offsets under another name",
+        channel=state.name,
+        end_offset=state.next_offset,
+    )
+
+
+def unexpected(state: ChannelState, expect: int, end: int | None = None) -> UnexpectedOffset:
+    """The error of an ``expect=`` that does not hold."""
+    end = state.next_offset if end is None else end
+    return UnexpectedOffset(
+        f"expected the end offset of {state.name!r} to be {expect}, and it is {end}; "
+        "read what was published in between and decide again",
+        channel=state.name,
+        expected=expect,
+        end_offset=end,
+    )
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,151 @@
+"""All channels of a log: those of the catalog, and on top what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakValueDictionary
+
+from sortedcontainers import SortedDict
+
+from ..format.catalog import Catalog, Entry
+from .state import ChannelState
+
+__all__ = ["ChannelTable"]
+
+
+class ChannelTable:
+    """Channels by name and by id. Guarded by the store's lock, except where said otherwise.
+
+    ``changed`` holds what differs from the catalog ``base``. Everything else is made from the
+    catalog when asked for and lives as long as somebody holds it, so cold channels cost nothing.
+    """
+
+    __slots__ = (
+        "_known", "_placeholders", "base", "changed", "count", "live", "next_id", "removed",
+        "retained",
+    )  # fmt: skip
+
+    def __init__(self, base: Catalog | None = None) -> None:
+        self.base = base
+        self.count = base.visible if base is not None else 0
+        # Whether any channel has ever been given a retention of its own.
+        self.retained = False
+        self.live: SortedDict[str, ChannelState] = SortedDict()
+        self.changed: dict[int, ChannelState] = {}
+        self.removed: set[int] = set()
+        self.next_id = base.next_id if base is not None else 1
+        self._known: WeakValueDictionary[int, ChannelState] = WeakValueDictionary()
+        self._placeholders: WeakValueDictionary[str, ChannelState] = WeakValueDictionary()
+
+    def find(self, name: str) -> ChannelState | None:
+        """The channel of this name, if it exists."""
+        state: ChannelState | None = self.live.get(name)
+        if state is None and self.base is not None:
+            entry = self.base.find(name)
+            if entry is not None:
+                state = self._materialize(entry)
+                if state is not None and state.deleted:
+                    return None
+        return state
+
+    def find_id(self, id: int) -> ChannelState | None:
+        """The channel of this id, also one that was deleted and lives on for its forks."""
+        state = self.changed.get(id)
+        if state is None and self.base is not None:
+            entry = self.base.find_id(id)
+            if entry is not None:
+                state = self._materialize(entry)
+        return state
+
+    def known(self, id: int) -> ChannelState | None:
+        """The channel of this id if it is in memory."""
+        return self.changed.get(id) or self._known.get(id)
+
+    def _materialize(self, entry: Entry) -> ChannelState | None:
+        if entry.id in self.removed:
+            return None
+        state = self.changed.get(entry.id) or self._known.get(entry.id)
+        if state is None:
+            state = ChannelState.from_entry(entry)
+            self._known[entry.id] = state
+        return state
+
+    def address(self, name: str) -> ChannelState:
+        """The channel of this name, or a place where one can be awaited and created."""
+        state = self.find(name) or self._placeholders.get(name)
+        if state is None:
+            state = ChannelState(name)
+            self._placeholders[name] = state
+        return state
+
+    def add(self, state: ChannelState, id: int) -> None:
+        """The placeholder ``state`` exists from now on."""
+        state.id = id
+        self.next_id = max(self.next_id, id + 1)
+        self._placeholders.pop(state.name, None)
+        self._known[id] = state
+        self.live[state.name] = state
+        self.changed[id] = state
+        self.count += 1
+
+    def touch(self, state: ChannelState, segment: int) -> None:
+        """``state`` changes now, in this segment, and must be kept until the next catalog."""
+        state.touched = segment
+        if state.id not in self.changed:
+            self.changed[state.id] = state
+            if not state.deleted:
+                self.live[state.name] = state
+
+    def hide(self, state: ChannelState) -> None:
+        """``state`` was deleted: its name is free. Once for each."""
+        self.count -= 1
+        if self.live.get(state.name) is state:
+            del self.live[state.name]
+
+    def remove(self, state: ChannelState) -> None:
+        """``state`` was deleted, and no fork needs it any more."""
+        self.changed.pop(state.id, None)
+        self._known.pop(state.id, None)
+        self.removed.add(state.id)
+
+    def rebase(self, catalog: Catalog, captured: list[ChannelState], active: int) -> None:
+        """``catalog`` has become the base; what it captured and nobody touches may go cold."""
+        self.base = catalog
+        for state in captured:
+            if state.touched < active and self.changed.get(state.id) is state:
+                del self.changed[state.id]
+                if self.live.get(state.name) is state:
+                    del self.live[state.name]
+                self._known[state.id] = state
+        self.removed = {id for id in self.removed if catalog.find_id(id) is not None}
+
+    def states(self) -> Iterator[ChannelState]:
+        """Every channel, hidden ones included, in order of ids; for passes over all of them."""
+        seen = set()
+        if self.base is not None:
+            for entry in self.base.entries():
+                state = self._materialize(entry)
+                if state is not None:
+                    seen.add(entry.id)
+                    yield state
+        for state in sorted(self.changed.values(), key=lambda state: state.id):
+            if state.id not in seen:
+                yield state
+
+    def names(self, prefix: str, after: str | None, count: int) -> list[str]:
+        """Up to ``count`` existing names with the prefix, behind ``after``, sorted."""
+        start = prefix if after is None or after < prefix else after
+        live: list[str] = []
+        for name in self.live.irange(start, None, inclusive=(after != start, True)):
+            if len(live) == count or not name.startswith(prefix):
+                break
+            live.append(name)
+        if self.base is None:
+            return live
+        names = dict.fromkeys(live)
+        for name in self.base.names(prefix, after):
+            if len(names) >= len(live) + count:
+                break
+            if name not in names and self.find(name) is not None:
+                names[name] = None
+        return sorted(names)[:count]
