@@ -75,7 +75,6 @@ class Statistics:
     disk_bytes: int
     unsynced_bytes: int
     appends: int
-    messages: int
     syncs: int
     waiters: int
     compactions: int
@@ -590,8 +589,7 @@ class Log(ABC):
 
     @abstractmethod
     async def async_(self) -> None:
-        """The coroutine twin of ``sync`` (the underscore is there because ``async`` is Python's).
-        """
+        """The coroutine twin of ``sync`` (the underscore is there because ``async`` is Python's)."""
 
     @abstractmethod
     def compact(self) -> None:

@@ -45,7 +45,7 @@ class Gap(Message):
     __slots__ = ()
 
     @property
-    def count(self) -> int:
+    def missing(self) -> int:
         """How many messages are missing, from ``offset`` on."""
-        count: int = self.data
-        return count
+        missing: int = self.data
+        return missing

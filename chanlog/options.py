@@ -95,8 +95,9 @@ class Retention:
         for option in ("count", "bytes"):
             value = getattr(self, option)
             if value is not None and (type(value) is not int or value < 1):
-                raise InvalidOption(f"{option} is an int of at least 1, not {value!r}",
-                                    option=option)
+                raise InvalidOption(
+                    f"{option} is an int of at least 1, not {value!r}", option=option
+                )
         if self.expires_at is not None and (
             not isinstance(self.expires_at, datetime) or self.expires_at.tzinfo is None
         ):

@@ -311,4 +311,3 @@ def check_offset(state: ChannelState, offset: Any, option: str) -> int:
             end_offset=state.end_offset,
         )
     return offset
-

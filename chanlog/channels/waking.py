@@ -7,7 +7,7 @@ a waiter that dies, and waking one too many does no harm.
 from __future__ import annotations
 
 import asyncio
-from asyncio.events import _get_running_loop  # type: ignore[attr-defined]
+from asyncio.events import _get_running_loop
 from collections import deque
 from threading import Lock
 from typing import Any

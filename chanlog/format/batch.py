@@ -22,7 +22,7 @@ messages are gone, and a walk over headers alone can be trusted.
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 __all__ = [
@@ -42,11 +42,15 @@ __all__ = [
     "ROLLED",
     "SEQUENCED",
     "TRIMMED",
+    "Bytes",
     "Header",
     "body_checksum",
     "encode",
     "read_header",
 ]
+
+# ``bytes``, a ``memoryview`` or an ``mmap``: whatever can be sliced and unpacked from.
+Bytes = Any
 
 HEADER = Struct("<IBBHIIIIQqQ")
 HEADER_REST = Struct("<BBHIIIIQqQ")
@@ -96,7 +100,7 @@ class Header(NamedTuple):
     length: int
     body_checksum: int
     channel: int
-    count: int
+    count: int  # type: ignore[assignment]
     base: int
     time_ns: int
     mark: int
@@ -122,7 +126,7 @@ def encode(
     return CHECKSUM.pack(crc32(rest)) + rest + body
 
 
-def read_header(buffer: bytes | memoryview, position: int, stop: int, salt: int) -> Header | None:
+def read_header(buffer: Bytes, position: int, stop: int, salt: int) -> Header | None:
     """The header at ``position`` if it is whole, right, and its batch ends by ``stop``."""
     if position + HEADER_BYTES > stop:
         return None
@@ -139,7 +143,7 @@ def read_header(buffer: bytes | memoryview, position: int, stop: int, salt: int)
     return header
 
 
-def body_checksum(buffer: bytes | memoryview, start: int, stop: int) -> int:
+def body_checksum(buffer: Bytes, start: int, stop: int) -> int:
     """crc32 of ``buffer[start:stop]`` without ever letting go of the interpreter lock."""
     checksum = 0
     for position in range(start, stop, CHECKSUM_BYTES_HELD):

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..errors import FormatError
 from ..message import Message
-from .batch import HEADER_BYTES, META
+from .batch import HEADER_BYTES, META, Bytes
 from .payload import array_header, pack, unpack
 
 __all__ = ["Meta", "column", "encode_meta", "merge", "messages", "payload_bytes", "payloads"]
@@ -51,7 +51,7 @@ def encode_meta(*fields: Any) -> bytes:
     return packed + META_LENGTH.pack(len(packed))
 
 
-def payload_bytes(buffer: bytes | memoryview, position: int, length: int, flags: int) -> Any:
+def payload_bytes(buffer: Bytes, position: int, length: int, flags: int) -> Any:
     """The packed payloads of the batch at ``position``."""
     stop = position + length
     if flags & META:
@@ -59,7 +59,7 @@ def payload_bytes(buffer: bytes | memoryview, position: int, length: int, flags:
     return buffer[position + HEADER_BYTES : stop]
 
 
-def read_meta(buffer: bytes | memoryview, position: int, length: int, flags: int) -> Meta:
+def read_meta(buffer: Bytes, position: int, length: int, flags: int) -> Meta:
     """The meta of the batch at ``position``, padded with ``None`` to all its fields."""
     if not flags & META:
         return NO_META
@@ -79,9 +79,7 @@ def read_meta(buffer: bytes | memoryview, position: int, length: int, flags: int
     return meta
 
 
-def payloads(
-    buffer: bytes | memoryview, position: int, length: int, flags: int, count: int
-) -> list[Any]:
+def payloads(buffer: Bytes, position: int, length: int, flags: int, count: int) -> list[Any]:
     """The payloads of the batch at ``position``, decoded."""
     packed = payload_bytes(buffer, position, length, flags)
     if count == 1:
@@ -93,7 +91,7 @@ def payloads(
 
 
 def messages(
-    buffer: bytes | memoryview,
+    buffer: Bytes,
     position: int,
     length: int,
     flags: int,

@@ -81,6 +81,11 @@ class Catalog:
         return self._sections.header.live
 
     @property
+    def size_bytes(self) -> int:
+        """The length of the whole catalog."""
+        return len(self._sections.buffer)
+
+    @property
     def meta(self) -> bytes:
         """The blob of the storage floor, as it was given to :func:`build`."""
         return bytes(self._sections.buffer[self._sections.meta_at :])

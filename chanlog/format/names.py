@@ -1,12 +1,12 @@
 """Every file name of a log directory, made and read here and nowhere else.
 
-    CHANLOG                             the marker: this is a log, of this format version
-    lock                                held by the owner, with its pid inside
-    catalog                             the last snapshot of all channels
-    0000000007.log                      raw segment 7, as it was written
-    0000000003-0000000006.seg           segments 3 to 6, clustered by channel
-    0000000007.log.torn-4711            a torn tail, from position 4711, kept aside
-    *.tmp                               unfinished; removed by the next opening
+CHANLOG                             the marker: this is a log, of this format version
+lock                                held by the owner, with its pid inside
+catalog                             the last snapshot of all channels
+0000000007.log                      raw segment 7, as it was written
+0000000003-0000000006.seg           segments 3 to 6, clustered by channel
+0000000007.log.torn-4711            a torn tail, from position 4711, kept aside
+*.tmp                               unfinished; removed by the next opening
 """
 
 from __future__ import annotations

@@ -108,4 +108,4 @@ class MemoryFolder(Folder):
         """The child has its own copy of the memory."""
 
     def disk_bytes(self) -> int:
-        return sum(file.size() for file in self._files.values())
+        return 0

@@ -111,9 +111,7 @@ def _index(
     return Reveal(state, MESSAGES, end, meta[1], meta[4])
 
 
-def _create(
-    table: ChannelTable, segment: RawSegment | None, header: Header, body: bytes
-) -> None:
+def _create(table: ChannelTable, segment: RawSegment | None, header: Header, body: bytes) -> None:
     table.next_id = max(table.next_id, header.channel + 1)
     if header.channel in table.removed or table.find_id(header.channel) is not None:
         return
@@ -136,9 +134,7 @@ def _create(
             origin.children.append(state.id)
 
 
-def _change(
-    table: ChannelTable, state: ChannelState, header: Header, body: bytes
-) -> Reveal | None:
+def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:
     if header.kind == TRIMMED:
         state.start_offset = max(state.start_offset, header.base)
     elif header.kind == CONFIGURED:

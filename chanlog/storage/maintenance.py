@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import CorruptionError
+from ..errors import ChanlogError, CorruptionError
 from .clustering import cluster
 from .retention import apply_retention, dead_bytes, size_of, trim_to_size
 from .segment import ClusteredSegment, RawSegment, Segment
@@ -96,20 +96,31 @@ _JOIN_MIN = 4
 
 
 def close_files(store: Store) -> None:
-    """Write the last catalog, cut the active segment to its length, and let go of the folder."""
+    """Accept nothing more, write the last catalog, cut the active segment to its length, and let
+    go of the folder. What can go wrong here goes wrong before anything is cut."""
     with store.maintaining:
+        with store.lock:
+            store.closed = True
+            store.halted = True
+            store.active.limit = -1
+        owned = store.failed is None and not store.read_only
         try:
-            if store.failed is None and not store.read_only:
+            if owned and store.folder.durable and not (store.pristine and not store.appends):
                 write_catalog(store, closing=True)
+        except ChanlogError:
+            owned = False
+            raise
         finally:
             with store.leading, store.lock:
-                active = store.active
-                store.closed = True
-                active.limit = -1
-                for segment in store.segments:
-                    if isinstance(segment, RawSegment) and segment.file is not None:
-                        if segment is active and store.failed is None and not store.read_only:
-                            segment.file.truncate(segment.tail)
-                        segment.file.close()
-                        segment.file = None
-                store.folder.unlock()
+                _let_go(store, cut=owned and store.failed is None)
+
+
+def _let_go(store: Store, *, cut: bool) -> None:
+    for segment in store.segments:
+        if isinstance(segment, RawSegment) and segment.file is not None:
+            if cut and segment is store.active:
+                segment.file.truncate(segment.tail)
+            segment.file.close()
+            segment.file = None
+    if not store.read_only:
+        store.folder.unlock()

@@ -33,7 +33,7 @@ from .state import ChannelState
 from .store import Nowhere, Store
 from .table import ChannelTable
 
-__all__ = ["open_store"]
+__all__ = ["apply_clustered", "open_store"]
 
 
 def open_store(
@@ -108,11 +108,12 @@ def _open(
         starts = {segment.first: SEGMENT_HEADER_BYTES for segment in raws}
     for segment in clustered:
         if segment.last >= mark >> 32:
-            _apply_clustered(store, segment)
+            apply_clustered(store, segment)
     count = len(raws)
     recover(store, raws, starts, durable, report)
     if report.scanned_bytes:
         report.clean = False
+    store.pristine = report.clean and loaded is not None
     store.segments = tuple(sorted([*clustered, *raws], key=lambda segment: segment.first))
     store.active = Nowhere(max((s.last for s in store.segments), default=0))
     if raws and not read_only:
@@ -142,9 +143,7 @@ def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
         error.args = (f"{folder.path}: {error}",)
         raise
     except FormatError as error:
-        raise NotALog(
-            f"{folder.path} is not a chanlog log: {error}", path=folder.path
-        ) from None
+        raise NotALog(f"{folder.path} is not a chanlog log: {error}", path=folder.path) from None
     finally:
         file.close()
 
@@ -237,7 +236,7 @@ def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:
     """A raw segment of somebody else's log, as a copy for scanning: the owner may cut the file at
     any time, and touching a map behind the cut would kill this process."""
     content = file.read(0, size)
-    segment = RawSegment(number, file, content, salt, len(content), SEGMENT_HEADER_BYTES)  # type: ignore[arg-type]
+    segment = RawSegment(number, file, content, salt, len(content), SEGMENT_HEADER_BYTES)
     return segment
 
 
@@ -265,14 +264,14 @@ def _use_tails(
         if tail is None:
             starts[segment.first] = SEGMENT_HEADER_BYTES
             continue
-        attach_tails(catalog, segment)  # type: ignore[arg-type]
+        attach_tails(catalog, segment)
         segment.tail = tail
         if segment.first >= mark >> 32:
             starts[segment.first] = tail
     return starts
 
 
-def _apply_clustered(store: Store, segment: ClusteredSegment) -> None:
+def apply_clustered(store: Store, segment: ClusteredSegment) -> None:
     """Bring the table up to date with a clustered segment that the catalog does not know."""
     index = segment.index
     position = SEGMENT_HEADER_BYTES
@@ -316,5 +315,5 @@ def _is_rolled(segment: RawSegment) -> bool:
     position = segment.tail - HEADER_BYTES
     if position < SEGMENT_HEADER_BYTES:
         return False
-    header = read_header(segment.map, position, segment.tail, segment.salt)  # type: ignore[arg-type]
+    header = read_header(segment.map, position, segment.tail, segment.salt)
     return header is not None and header.kind == ROLLED

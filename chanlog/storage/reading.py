@@ -49,9 +49,7 @@ class Run:
             return [Gap(self.start, 0, self.stop - self.start)]
         found: list[Message] = []
         for position in self.positions:
-            (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(
-                buffer, position
-            )
+            (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(buffer, position)
             found += messages(buffer, position, length, flags, count, base, time_ns)
         return self._cut(found)
 

@@ -162,7 +162,7 @@ class Recoverer:
         """Raise for damage below the durable mark, or note it if the log is to go on."""
         store = self._store
         channel = first_offset = stop_offset = None
-        header = read_header(segment.map, start, segment.size, segment.salt)  # type: ignore[arg-type]
+        header = read_header(segment.map, start, segment.size, segment.salt)
         if header is not None and header.kind == MESSAGES:
             first_offset, stop_offset = header.base, header.base + header.count
             state = store.table.find_id(header.channel)
@@ -187,9 +187,7 @@ class Recoverer:
                 stop_offset=stop_offset,
             )
         self._report.clean = False
-        self._report.damage.append(
-            Damage(path, start, stop, channel, first_offset, stop_offset)
-        )
+        self._report.damage.append(Damage(path, start, stop, channel, first_offset, stop_offset))
 
     def _cut(self, place: int, segment: RawSegment, position: int) -> None:
         """Keep aside and cut what is behind ``position``, in this and in all later segments."""

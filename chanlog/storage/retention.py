@@ -167,4 +167,3 @@ def dead_bytes(store: Store, segment: ClusteredSegment) -> int:
             share = (keep.low - entry.base) / (entry.end - entry.base)
             dead += int(share * (entry.stop - entry.position))
     return dead
-

@@ -16,11 +16,11 @@ _SALT_POSITION = 6
 
 def batch_at(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> Header | None:
     """The header of the batch at ``position`` if all of the batch is there and right."""
-    header = read_header(buffer, position, stop, salt)  # type: ignore[arg-type]
+    header = read_header(buffer, position, stop, salt)
     if header is None:
         return None
     end = position + header.length
-    if body_checksum(buffer, position + HEADER_BYTES, end) != header.body_checksum:  # type: ignore[arg-type]
+    if body_checksum(buffer, position + HEADER_BYTES, end) != header.body_checksum:
         return None
     return header
 
@@ -48,7 +48,7 @@ def next_batch(buffer: Buffer, position: int, stop: int, salt: int) -> int | Non
 
 def inside_damaged_frame(buffer: Buffer, position: int, stop: int, salt: int) -> bool:
     """Whether ``position`` has the right header of a frame whose content is damaged."""
-    header = read_header(buffer, position, stop, salt)  # type: ignore[arg-type]
+    header = read_header(buffer, position, stop, salt)
     return header is not None and header.kind == FRAME
 
 

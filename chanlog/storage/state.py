@@ -126,7 +126,8 @@ class ChannelState:
             end_offset=self.next_offset,
             created_ns=self.created_ns,
             time_ns=self.time_ns,
-            flags=(ENDED if self.sealed and not self.deleted else 0) | (HIDDEN if self.deleted else 0),
+            flags=(ENDED if self.sealed and not self.deleted else 0)
+            | (HIDDEN if self.deleted else 0),
             extra=self._extra(),
         )
 

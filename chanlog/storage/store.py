@@ -12,9 +12,9 @@ from weakref import WeakSet
 from zlib import crc32
 
 from ..errors import (
+    ChanlogError,
     ChannelDeleted,
     ChannelEnded,
-    ChanlogError,
     ForkedProcess,
     LogClosed,
     LogFailed,
@@ -66,7 +66,7 @@ class Draft(NamedTuple):
     kind: int
     body: bytes
     flags: int = 0
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]
     base: int = 0
     expect: int | None = None
     check: Callable[[], None] | None = None
@@ -114,6 +114,16 @@ class Store:
         self.failed: BaseException | None = None
         self.on_dirty: Callable[[], None] = _nothing
         self.on_roll: Callable[[], None] = _nothing
+        self.on_configured: Callable[[], None] = _nothing
+        self.on_wait: Callable[[], None] = _nothing
+        # Looks for what another process has appended; for a log that was opened read-only.
+        self.follow: Callable[[], object] = _nothing
+        # Set when a reader has to look at more than offsets: the log is closed, failed, exiting,
+        # in a forked child, or somebody else's.
+        self.halted = False
+        self.exiting = False
+        # Closed by its owner, and not written since: then there is nothing to write at a close.
+        self.pristine = False
         self.appends = 0
         self.syncs = 0
         self.compactions = 0
@@ -164,9 +174,7 @@ class Store:
                 if state.segment is not active:
                     self._attach(state, active)
                 position = active.tail
-                active.map[position : position + length] = (
-                    _pack_checksum(crc32(rest)) + rest + body
-                )
+                active.map[position : position + length] = _pack_checksum(crc32(rest)) + rest + body
                 # It has happened: whatever interrupts from here on, ``_settle`` completes it.
                 state.positions.append(position)
                 active.tail = position + length
@@ -246,9 +254,7 @@ class Store:
         wake(waiters)
         return bases, ticket
 
-    def _plan(
-        self, drafts: Iterable[Draft]
-    ) -> tuple[list[int], list[tuple[Draft, int, int]]]:
+    def _plan(self, drafts: Iterable[Draft]) -> tuple[list[int], list[tuple[Draft, int, int]]]:
         """Check the drafts and give each its channel id and base; new channels get a record."""
         bases: list[int] = []
         batches: list[tuple[Draft, int, int]] = []
@@ -420,9 +426,7 @@ class Store:
         if self.failed is not None:
             raise self._failure()
         if self.read_only:
-            raise ReadOnly(
-                "this log was opened with read_only=True; what owns it can change it"
-            )
+            raise ReadOnly("this log was opened with read_only=True; what owns it can change it")
 
     def check_open(self) -> None:
         """Raise ``ForkedProcess`` or ``LogClosed`` if that is so."""
@@ -434,10 +438,21 @@ class Store:
         if self.closed:
             raise LogClosed("the log is closed; open it again with chanlog.open()")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody can wait on this log any more."""
+        return self.halted and (self.closed or self.forked or self.failed is not None)
+
+    def look(self) -> None:
+        """Take in what the owner has appended, if the log is another process's."""
+        if self.read_only and not self.closed and not self.forked:
+            self.follow()
+
     def _fail(self, error: BaseException) -> LogFailed:
         """Accept nothing more; call with the lock held. Returns what to raise."""
         if self.failed is None:
             self.failed = error
+        self.halted = True
         self.active.limit = -1
         return self._failure()
 
@@ -533,4 +548,4 @@ def unexpected(state: ChannelState, expect: int, end: int | None = None) -> Unex
 
 
 def _nothing() -> None:
-    pass
+    """What happens where nobody is interested."""

@@ -1,0 +1,534 @@
+"""A channel: the handle that a writer or reader holds in the hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from ..errors import (
+    ChannelExists,
+    ChannelNotFound,
+    InvalidOption,
+    MessageTooLarge,
+    OffsetTrimmed,
+)
+from ..format.batch import (
+    CHECKSUM_BYTES_HELD,
+    CONFIGURED,
+    CREATED,
+    DELETED,
+    ENDED,
+    MESSAGES,
+    META,
+    TRIMMED,
+    body_checksum,
+)
+from ..format.body import encode_meta
+from ..format.payload import array_header, pack, pack_list
+from ..format.records import encode_record
+from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
+from ..options import NO_RETENTION, Retention, check_name
+from ..storage.reading import first_offset_since
+from ..storage.state import ChannelState
+from ..storage.store import Draft, Store, sealed
+from ..storage.syncing import durable_end
+from .cursor import EmbeddedCursor
+from .producer import EmbeddedProducer, open_producer
+from .replay import EmbeddedReplay
+from .subscription import EmbeddedSubscription, check_offset
+from .waking import Filter
+
+if TYPE_CHECKING:
+    from .committing import Committer
+
+__all__ = ["EmbeddedChannel", "encode_batches"]
+
+# More in one batch decodes no faster, and is decoded whole for whoever wants one message of it.
+_BATCH_COUNT_MAX = 1024
+_BATCH_BYTES_MAX = 1 << 20
+_METAS_MAX = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EmbeddedChannel(Channel):
+    """An address in an embedded log. Many handles may stand for one channel; from any thread."""
+
+    __slots__ = ("_committer", "_message_bytes_max", "_metas", "_owner", "_state", "_store",
+                 "name", "sender")  # fmt: skip
+
+    def __init__(
+        self, owner: object, store: Store, committer: Committer, name: str, sender: str | None
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._committer = committer
+        self._message_bytes_max = store.options.message_bytes_max
+        self._state: ChannelState | None = None
+        # The meta of a message by its type, as long as it has nothing but a type and a sender.
+        self._metas: dict[str | None, bytes] = {}
+        if sender is None:
+            self._metas[None] = b""
+        self.name = name
+        self.sender = sender
+
+    def __repr__(self) -> str:
+        sender = f", sender={self.sender!r}" if self.sender is not None else ""
+        return f"<Channel {self.name!r}{sender}>"
+
+    @property
+    def state(self) -> ChannelState:
+        """What the log knows of the channel, which may not exist yet."""
+        store = self._store
+        if store.halted:
+            store.check_open()
+            store.look()
+        state = self._state
+        if state is None:
+            with store.lock:
+                state = self._state = store.table.address(self.name)
+        return state
+
+    # Publishing.
+
+    def publish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        body = pack(data)
+        meta = self._metas.get(type) if key is None and headers is None else None
+        if meta is None:
+            meta = self._encode_meta(type, key, headers)
+        if meta:
+            body += meta
+        if len(body) > self._message_bytes_max:
+            raise too_large(len(body), self._message_bytes_max)
+        store = self._store
+        state = self._state
+        if state is None or not state.id or durable or store.deferred:
+            draft = Draft(self.state, MESSAGES, body, META if meta else 0, 1, 0, expect)
+            return self._committer.submit([draft], durable)[0]
+        checksum = (
+            crc32(body) if len(body) < CHECKSUM_BYTES_HELD else body_checksum(body, 0, len(body))
+        )
+        return store.append(
+            state, body, checksum, META if meta else 0, 1, type, self.sender, expect
+        )
+
+    async def apublish(
+        self,
+        data: Any,
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> int:
+        if not durable and not self._store.deferred:
+            return self.publish(data, type=type, key=key, headers=headers, expect=expect)
+        draft = self.draft(data, type, key, headers, expect)
+        return (await self._committer.asubmit([draft], durable))[0]
+
+    def draft(
+        self,
+        data: Any,
+        type: str | None,
+        key: str | None,
+        headers: Mapping[str, Any] | None,
+        expect: int | None,
+    ) -> Draft:
+        """One message, ready to be appended."""
+        meta = self._encode_meta(type, key, headers)
+        body = pack(data) + meta
+        if len(body) > self._message_bytes_max:
+            raise too_large(len(body), self._message_bytes_max)
+        return Draft(self.state, MESSAGES, body, META if meta else 0, 1, 0, expect)
+
+    def _encode_meta(
+        self, type: str | None, key: str | None, headers: Mapping[str, Any] | None
+    ) -> bytes:
+        cached = self._metas.get(type) if key is None and headers is None else None
+        if cached is not None:
+            return cached
+        headers = check_meta(type, key, headers)
+        meta = b""
+        if not (type is None and key is None and headers is None and self.sender is None):
+            meta = encode_meta(None, type, key, headers, self.sender)
+        if key is None and headers is None and len(self._metas) < _METAS_MAX:
+            self._metas[type] = meta
+        return meta
+
+    def publish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        drafts, count = self._drafts(items, type, key, headers, expect)
+        if not drafts:
+            return range(0)
+        if len(drafts) == 1 and self.state.id and not durable and not self._store.deferred:
+            _, _, body, flags, _, _, _, _ = drafts[0]
+            start = self._store.append(
+                self.state, body, body_checksum(body, 0, len(body)), flags, count, type,
+                self.sender, expect,
+            )  # fmt: skip
+        else:
+            start = self._committer.submit(drafts, durable)[0]
+        return range(start, start + count)
+
+    async def apublish_many(
+        self,
+        items: Iterable[Any],
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expect: int | None = None,
+        durable: bool = False,
+    ) -> Sequence[int]:
+        drafts, count = self._drafts(items, type, key, headers, expect)
+        if not drafts:
+            return range(0)
+        start = (await self._committer.asubmit(drafts, durable))[0]
+        return range(start, start + count)
+
+    def _drafts(
+        self,
+        items: Iterable[Any],
+        type: str | None,
+        key: str | None,
+        headers: Mapping[str, Any] | None,
+        expect: int | None,
+    ) -> tuple[list[Draft], int]:
+        many = list(items)
+        headers = check_meta(type, key, headers)
+        batches = encode_batches(
+            many, (None, type, key, headers, self.sender), self._message_bytes_max
+        )
+        drafts = []
+        for count, flags, body in batches:
+            drafts.append(Draft(self.state, MESSAGES, body, flags, count, 0, expect))
+            expect = None
+        return drafts, len(many)
+
+    # Reading.
+
+    def subscribe(
+        self,
+        *,
+        after: int | None = None,
+        last: int | None = None,
+        since: datetime | int | None = None,
+        live: bool = False,
+        types: Iterable[str] | None = None,
+        echo: bool = True,
+    ) -> Subscription:
+        chosen = [
+            o for o, v in (("after", after), ("last", last), ("since", since)) if v is not None
+        ]
+        if live:
+            chosen.append("live")
+        if len(chosen) > 1:
+            raise InvalidOption(
+                f"{' and '.join(chosen)} exclude each other; give one of them", option=chosen[1]
+            )
+        filter = self._filter(types, echo)
+        state = self.state
+        offset = state.start_offset
+        if after is not None:
+            if isinstance(after, bool) or not isinstance(after, int) or after < -1:
+                raise InvalidOption(
+                    f"after is the offset of a message, not {after!r}", option="after"
+                )
+            if after >= state.end_offset:
+                check_offset(state, after + 1, "after")
+            offset = after + 1
+        elif last is not None:
+            if isinstance(last, bool) or not isinstance(last, int) or last < 0:
+                raise InvalidOption(
+                    f"last is a number of messages, 0 or more, not {last!r}", option="last"
+                )
+            offset = max(state.start_offset, state.end_offset - last)
+        elif since is not None:
+            offset = first_offset_since(self._store, state, to_ns(since))
+        elif live:
+            offset = state.end_offset
+        return EmbeddedSubscription(self, self._store, state, offset, filter)
+
+    def _filter(self, types: Iterable[str] | None, echo: bool) -> Filter | None:
+        if not echo and self.sender is None:
+            raise InvalidOption(
+                "echo=False leaves out this handle's own messages, and it has no sender; use "
+                f"log.channel({self.name!r}, sender=...)",
+                option="echo",
+            )
+        if types is None:
+            return None if echo else Filter(None, self.sender)
+        chosen = frozenset((types,) if isinstance(types, str) else types)
+        for type in chosen:
+            if not isinstance(type, str):
+                raise InvalidOption(f"types are str, not {type!r}", option="types")
+        return Filter(chosen, None if echo else self.sender)
+
+    def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
+        state = self.state
+        end = state.end_offset
+        first = state.start_offset if start is None else check_offset(state, start, "start")
+        last = end if stop is None else check_offset(state, stop, "stop")
+        return EmbeddedReplay(self, self._store, state, first, max(first, last))
+
+    def cursor(self, name: str) -> Cursor:
+        return EmbeddedCursor(self, self._store, self._committer, check_name(name, "cursor"))
+
+    def producer(self, name: str, *, epoch: int = 0) -> Producer:
+        draft = open_producer(self.state, check_name(name, "producer"), epoch)
+        if draft is not None:
+            self._committer.submit([draft], False)
+        return EmbeddedProducer(self, self._committer, name, epoch)
+
+    async def aproducer(self, name: str, *, epoch: int = 0) -> Producer:
+        draft = open_producer(self.state, check_name(name, "producer"), epoch)
+        if draft is not None:
+            await self._committer.asubmit([draft], False)
+        return EmbeddedProducer(self, self._committer, name, epoch)
+
+    # State.
+
+    def info(self) -> ChannelInfo:
+        state = self.state
+        store = self._store
+        if state.deleted:
+            raise sealed(state)
+        with store.lock:
+            parent = None
+            if state.parent is not None:
+                origin = store.table.find_id(state.parent[0])
+                gone = origin is None or origin.deleted
+                parent = (None if gone or origin is None else origin.name, state.parent[1])
+            retention = NO_RETENTION if state.retention is None else None
+            end = state.end_offset
+            has_messages = end > (parent[1] if parent else 0)
+            return ChannelInfo(
+                name=state.name,
+                exists=bool(state.id),
+                ended=state.ended,
+                start_offset=state.start_offset,
+                end_offset=end,
+                durable_offset=durable_end(store, state.id, end),
+                created=to_datetime(state.created_ns) if state.id else None,
+                last=to_datetime(state.time_ns) if has_messages else None,
+                retention=store.options.retention
+                if retention is not None
+                else Retention.from_record(state.retention or {}),
+                cursors=dict(sorted(state.cursors.items())),
+                producers={
+                    name: (producer.epoch, producer.sequence)
+                    for name, producer in sorted(state.producers.items())
+                },
+                parent=parent,
+            )
+
+    async def ainfo(self) -> ChannelInfo:
+        return self.info()
+
+    def _configuration(self, retention: Retention | None) -> list[Draft]:
+        if retention is not None and not isinstance(retention, Retention):
+            raise InvalidOption(
+                f"retention is a chanlog.Retention or None, not {retention!r}", option="retention"
+            )
+        record = None if retention is None else retention.as_record()
+        return [Draft(self.state, CONFIGURED, pack(record))]
+
+    def configure(self, retention: Retention | None) -> None:
+        self._committer.submit(self._configuration(retention), False)
+        self._store.on_configured()
+
+    async def aconfigure(self, retention: Retention | None) -> None:
+        await self._committer.asubmit(self._configuration(retention), False)
+        self._store.on_configured()
+
+    def end(self, *, durable: bool = False) -> int:
+        state = self.state
+        if state.sealed and not state.deleted:
+            return state.next_offset
+        return self._committer.submit([Draft(state, ENDED, b"")], durable)[0]
+
+    async def aend(self, *, durable: bool = False) -> int:
+        state = self.state
+        if state.sealed and not state.deleted:
+            return state.next_offset
+        return (await self._committer.asubmit([Draft(state, ENDED, b"")], durable))[0]
+
+    def _trimming(self, before: int) -> list[Draft]:
+        state = self.state
+        check_offset(state, before, "before")
+        if before <= state.start_offset:
+            return []
+        return [Draft(state, TRIMMED, b"", base=before)]
+
+    def trim(self, before: int) -> int:
+        drafts = self._trimming(before)
+        if drafts:
+            self._committer.submit(drafts, False)
+        return self.state.start_offset
+
+    async def atrim(self, before: int) -> int:
+        drafts = self._trimming(before)
+        if drafts:
+            await self._committer.asubmit(drafts, False)
+        return self.state.start_offset
+
+    def _deletion(self) -> list[Draft]:
+        state = self.state
+        self._store.check_writable()
+        return [Draft(state, DELETED, b"")] if state.id and not state.deleted else []
+
+    def delete(self) -> None:
+        drafts = self._deletion()
+        if drafts:
+            self._committer.submit(drafts, False)
+
+    async def adelete(self) -> None:
+        drafts = self._deletion()
+        if drafts:
+            await self._committer.asubmit(drafts, False)
+
+    def _forking(self, name: str, at: int | None) -> tuple[EmbeddedChannel, Draft]:
+        state = self.state
+        if state.deleted:
+            raise sealed(state)
+        if not state.id:
+            raise ChannelNotFound(
+                f"there is no channel {state.name!r} to fork; publish to it first",
+                channel=state.name,
+            )
+        at = state.end_offset if at is None else check_offset(state, at, "at")
+        fork = EmbeddedChannel(
+            self._owner, self._store, self._committer, check_name(name), self.sender
+        )
+        target = fork.state
+        start = state.start_offset
+        body = encode_record(name, None, state.id, at)
+
+        def check() -> None:
+            if target.id:
+                raise ChannelExists(
+                    f"there is a channel {name!r} already; fork to another name, or delete it",
+                    channel=name,
+                )
+            if state.deleted:
+                raise sealed(state)
+            if at < state.start_offset:
+                raise OffsetTrimmed(
+                    f"cannot fork {state.name!r} at {at}: it was trimmed up to "
+                    f"{state.start_offset}",
+                    channel=state.name,
+                    offset=at,
+                    start_offset=state.start_offset,
+                )
+
+        return fork, Draft(target, CREATED, body, base=min(start, at), check=check)
+
+    def fork(self, name: str, *, at: int | None = None) -> Channel:
+        fork, draft = self._forking(name, at)
+        self._committer.submit([draft], False)
+        return fork
+
+    async def afork(self, name: str, *, at: int | None = None) -> Channel:
+        fork, draft = self._forking(name, at)
+        await self._committer.asubmit([draft], False)
+        return fork
+
+
+def encode_batches(
+    items: list[Any], meta_fields: tuple[Any, ...], message_bytes_max: int
+) -> list[tuple[int, int, bytes]]:
+    """``items`` as batches of (count, flags, body), each with the same meta."""
+    flags = META if any(field is not None for field in meta_fields) else 0
+    meta = encode_meta(*meta_fields) if flags else b""
+    batches = []
+    for start in range(0, len(items), _BATCH_COUNT_MAX):
+        some = items[start : start + _BATCH_COUNT_MAX]
+        packed = pack_list(some)
+        if len(packed) <= min(_BATCH_BYTES_MAX, message_bytes_max):
+            header = array_header(len(some)) if len(some) > 1 else b""
+            batches.append((len(some), flags, header + packed + meta))
+            continue
+        for count, part in _divide(some, message_bytes_max - len(meta)):
+            header = array_header(count) if count > 1 else b""
+            batches.append((count, flags, header + part + meta))
+    return batches
+
+
+def _divide(items: list[Any], bytes_max: int) -> list[tuple[int, bytes]]:
+    """Large items in batches of about a megabyte; each on its own checked against the limit."""
+    batches: list[tuple[int, bytes]] = []
+    parts: list[bytes] = []
+    size = 0
+    for index, item in enumerate(items):
+        packed = pack(item, f"items[{index}]")
+        if len(packed) > bytes_max:
+            raise too_large(len(packed), bytes_max)
+        if parts and size + len(packed) > _BATCH_BYTES_MAX:
+            batches.append((len(parts), b"".join(parts)))
+            parts, size = [], 0
+        parts.append(packed)
+        size += len(packed)
+    if parts:
+        batches.append((len(parts), b"".join(parts)))
+    return batches
+
+
+def check_meta(type: Any, key: Any, headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Check what accompanies a message; returns the headers as a plain dict, empty as ``None``."""
+    for option, value in (("type", type), ("key", key)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(f"{option} is a str or None, not {value!r}", option=option)
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
+        raise InvalidOption(f"headers map str to values, not {headers!r}", option="headers")
+    plain = dict(headers)
+    pack(plain, "headers")
+    return plain or None
+
+
+def too_large(size: int, most: int) -> MessageTooLarge:
+    """The error for a message over the limit."""
+    return MessageTooLarge(
+        f"a message of {size:,} bytes is over message_bytes_max={most:,}; publish it in parts, or "
+        "keep it elsewhere and publish where",
+        size_bytes=size,
+        bytes_max=most,
+    )
+
+
+def to_ns(since: Any) -> int:
+    """A time given as an aware ``datetime`` or in nanoseconds, in nanoseconds."""
+    if isinstance(since, datetime) and since.tzinfo is not None:
+        delta = since - _EPOCH
+        return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1000
+    if isinstance(since, int) and not isinstance(since, bool):
+        return since
+    raise InvalidOption(
+        f"since is a datetime with a timezone, or nanoseconds since 1970, not {since!r}",
+        option="since",
+    )
+
+
+def to_datetime(time_ns: int) -> datetime:
+    """Nanoseconds since 1970 as an aware ``datetime`` in UTC."""
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)

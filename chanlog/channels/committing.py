@@ -1,0 +1,195 @@
+"""Durability for those who must not block: the thread that syncs in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import NamedTuple
+
+from ..errors import ChanlogError, LogClosed
+from ..options import nanoseconds
+from ..storage.segment import log_position
+from ..storage.store import Draft, Store
+from ..storage.syncing import commit, submit, sync_all
+
+__all__ = ["Committer"]
+
+# A sync starts within the interval, so the wait for it must end a little earlier.
+_INTERVAL_SHARE = 0.8
+
+
+class Request(NamedTuple):
+    """A task that waits until the log position ``ticket`` is durable."""
+
+    ticket: int
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[None]
+
+
+class Committer:
+    """Appends for every handle of a log, and waits for durability in threads and in tasks.
+
+    Its thread starts with the first need, sleeps while nothing is dirty, syncs an interval after
+    something is, and at once for tasks that wait. ``SimpleQueue`` is used because putting into it
+    is one call of C that no signal can interrupt halfway.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._interval = nanoseconds(store.options.sync_interval, "sync_interval") / 1e9
+        self._queue: SimpleQueue[Request | bool] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._stopped = False
+        if store.options.sync == "interval" and store.folder.durable and not store.read_only:
+            store.on_dirty = self._dirty
+
+    # For threads.
+
+    def submit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:
+        """Append, and wait for durability if the policy or ``durable`` asks for it."""
+        return submit(self._store, drafts, durable=durable)
+
+    def sync(self) -> None:
+        """Wait until everything appended so far is durable."""
+        self._store.check_open()
+        if not self._store.read_only:
+            sync_all(self._store)
+
+    # For tasks.
+
+    async def asubmit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:
+        """``submit`` without blocking the event loop."""
+        bases, ticket = self._store.write(drafts, durable=durable)
+        if durable or self._store.deferred:
+            await self._until_durable(ticket)
+        return bases
+
+    async def async_(self) -> None:
+        """``sync`` without blocking the event loop."""
+        store = self._store
+        store.check_open()
+        if not store.read_only:
+            await self._until_durable(log_position(store.active.first, store.active.tail))
+
+    async def _until_durable(self, ticket: int) -> None:
+        if self._store.durable >= ticket:
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._queue.put(Request(ticket, loop, future))
+        self._start()
+        await future
+
+    # The thread.
+
+    def _dirty(self) -> None:
+        """Something was appended that is not durable. Called with the store's lock held."""
+        self._queue.put(True)
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is not None or self._stopped:
+            return
+        with self._starting:
+            if self._thread is None and not self._stopped:
+                thread = threading.Thread(target=self._run, name="chanlog-sync", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The interpreter is exiting: whoever closes the log syncs it.
+                    return
+                self._thread = thread
+
+    def stop(self) -> None:
+        """End the thread, after what is asked of it so far."""
+        with self._starting:
+            self._stopped = True
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._queue.put(False)
+            thread.join()
+        self._serve_rest()
+
+    def _run(self) -> None:
+        due: float | None = None
+        while True:
+            requests, dirty, stopping = self._collect(due)
+            if dirty and due is None:
+                due = monotonic() + self._interval * _INTERVAL_SHARE
+            if requests:
+                self._serve(requests)
+            if due is not None and (stopping or monotonic() >= due):
+                due = None
+                self._sync_quietly()
+            if stopping:
+                return
+
+    def _collect(self, due: float | None) -> tuple[list[Request], bool, bool]:
+        """Wait for something to do; returns (requests, whether dirty, whether to stop)."""
+        requests: list[Request] = []
+        dirty = stopping = False
+        try:
+            item = self._queue.get(timeout=None if due is None else max(0.0, due - monotonic()))
+            while True:
+                if isinstance(item, Request):
+                    requests.append(item)
+                elif item:
+                    dirty = True
+                else:
+                    stopping = True
+                item = self._queue.get_nowait()
+        except Empty:
+            return requests, dirty, stopping
+
+    def _sync_quietly(self) -> None:
+        try:
+            sync_all(self._store)
+        except (ChanlogError, OSError):
+            # The log is failed or closed, and says so to whoever uses it next.
+            return
+
+    def _serve(self, requests: list[Request]) -> None:
+        error: BaseException | None = None
+        try:
+            commit(self._store, max(request.ticket for request in requests))
+        except (ChanlogError, OSError) as failure:
+            error = failure
+        answer(requests, error, self._store.durable)
+
+    def _serve_rest(self) -> None:
+        rest = []
+        try:
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, Request):
+                    rest.append(item)
+        except Empty:
+            answer(rest, LogClosed("the log was closed"), self._store.durable)
+
+
+def answer(requests: list[Request], error: BaseException | None, durable: int) -> None:
+    """Resolve the futures, with one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[Request]] = {}
+    for request in requests:
+        loops.setdefault(request.loop, []).append(request)
+    for loop, some in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, some, error, durable)
+        except RuntimeError:
+            # The loop is closed, and its tasks with it.
+            continue
+
+
+def _resolve(requests: list[Request], error: BaseException | None, durable: int) -> None:
+    for request in requests:
+        if request.future.done():
+            continue
+        if error is not None and request.ticket > durable:
+            request.future.set_exception(error)
+        else:
+            request.future.set_result(None)

@@ -1,0 +1,166 @@
+"""Cursors: where a consumer stands, durably."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import CommitBehind
+from ..format.batch import CURSOR
+from ..format.records import encode_record
+from ..interface import Cursor
+from ..message import Gap, Message
+from ..storage.state import ChannelState
+from ..storage.store import Draft, Store, sealed
+from .subscription import EmbeddedSubscription, check_offset
+
+if TYPE_CHECKING:
+    from .channel import EmbeddedChannel
+    from .committing import Committer
+
+__all__ = ["EmbeddedCursor"]
+
+
+class EmbeddedCursor(Cursor):
+    """A cursor of an embedded log. Its committed position is the channel's; what it has read is
+    this handle's own."""
+
+    __slots__ = ("_channel", "_committer", "_reader", "_store", "name")
+
+    def __init__(
+        self, channel: EmbeddedChannel, store: Store, committer: Committer, name: str
+    ) -> None:
+        self._channel = channel
+        self._store = store
+        self._committer = committer
+        self._reader: EmbeddedSubscription | None = None
+        self.name = name
+
+    @property
+    def channel(self) -> EmbeddedChannel:
+        """The channel it is in."""
+        return self._channel
+
+    @property
+    def state(self) -> ChannelState:
+        """The state of its channel."""
+        return self._channel.state
+
+    def position(self) -> int:
+        state = self.state
+        if state.deleted:
+            raise sealed(state)
+        return state.cursors.get(self.name, state.start_offset)
+
+    def lag(self) -> int:
+        return self.state.end_offset - self.position()
+
+    async def alag(self) -> int:
+        return self.lag()
+
+    # Moving.
+
+    def draft(self, message: Message | int) -> Draft:
+        """The commit of ``message``, ready to be appended."""
+        state = self.state
+        if isinstance(message, Gap):
+            position = message.offset + message.missing
+        elif isinstance(message, Message):
+            position = message.offset + 1
+        else:
+            check_offset(state, message, "message")
+            position = message + 1
+        check_offset(state, position, "message")
+
+        def check() -> None:
+            committed = state.cursors.get(self.name, 0)
+            if position < committed:
+                raise CommitBehind(
+                    f"the cursor {self.name!r} of {state.name!r} stands at {committed} already, "
+                    f"and was to be committed at {position}: another consumer has gone on, or "
+                    "use seek() to go back",
+                    channel=state.name,
+                    cursor=self.name,
+                    offset=position - 1,
+                    position=committed,
+                )
+
+        return Draft(state, CURSOR, encode_record(self.name), base=position, check=check)
+
+    def _is_known(self, draft: Draft) -> bool:
+        return self.state.cursors.get(self.name) == draft.base
+
+    def commit(self, message: Message | int, *, durable: bool = False) -> None:
+        draft = self.draft(message)
+        if durable or not self._is_known(draft):
+            self._committer.submit([draft], durable)
+
+    async def acommit(self, message: Message | int, *, durable: bool = False) -> None:
+        draft = self.draft(message)
+        if durable or not self._is_known(draft):
+            await self._committer.asubmit([draft], durable)
+
+    def _seeking(self, offset: int) -> Draft:
+        state = self.state
+        check_offset(state, offset, "offset")
+        return Draft(state, CURSOR, encode_record(self.name), base=offset)
+
+    def seek(self, offset: int) -> None:
+        self._committer.submit([self._seeking(offset)], False)
+        self._moved(offset)
+
+    async def aseek(self, offset: int) -> None:
+        await self._committer.asubmit([self._seeking(offset)], False)
+        self._moved(offset)
+
+    def _moved(self, offset: int) -> None:
+        if self._reader is not None:
+            self._reader.seek(offset)
+
+    def _deletion(self) -> list[Draft]:
+        state = self.state
+        self._store.check_writable()
+        if self.name not in state.cursors:
+            return []
+        return [Draft(state, CURSOR, encode_record(self.name, True))]
+
+    def delete(self) -> None:
+        drafts = self._deletion()
+        if drafts:
+            self._committer.submit(drafts, False)
+
+    async def adelete(self) -> None:
+        drafts = self._deletion()
+        if drafts:
+            await self._committer.asubmit(drafts, False)
+
+    # Reading.
+
+    def _subscription(self) -> EmbeddedSubscription:
+        if self._reader is None:
+            self._reader = EmbeddedSubscription(
+                self._channel, self._store, self.state, self.position(), None
+            )
+        return self._reader
+
+    @property
+    def ready(self) -> bool:
+        return self._subscription().ready
+
+    def get(self, timeout: float | None = None) -> Message | None:
+        return self._subscription().get(timeout)
+
+    async def aget(self, timeout: float | None = None) -> Message | None:
+        return await self._subscription().aget(timeout)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._subscription())
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self._subscription().__aiter__()
+
+    def close(self) -> None:
+        self._subscription().close()
+
+    def __repr__(self) -> str:
+        return f"<Cursor {self.name!r} of {self._channel.name!r}>"

@@ -1,0 +1,61 @@
+"""Replay: history only, at the speed of the decoder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from ..interface import Replay
+from ..message import Message
+from ..storage.reading import Reader, Run
+from ..storage.state import ChannelState
+from ..storage.store import Store
+
+__all__ = ["EmbeddedReplay"]
+
+
+class EmbeddedReplay(Replay):
+    """A range of offsets of one channel. Python runs once for a batch, C once for a message."""
+
+    __slots__ = ("_owner", "_start", "_state", "_stop", "_store")
+
+    def __init__(
+        self, owner: object, store: Store, state: ChannelState, start: int, stop: int
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._state = state
+        self._start = start
+        self._stop = stop
+
+    def _runs(self) -> Iterator[Run]:
+        reader = Reader(self._store, self._state)
+        offset, stop = self._start, self._stop
+        while offset < stop:
+            self._store.check_open()
+            run = reader.run(offset, stop)
+            offset = run.stop
+            yield run
+
+    def __iter__(self) -> Iterator[Message]:
+        return chain.from_iterable(map(Run.messages, self._runs()))
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        for run in self._runs():
+            for message in run.messages():
+                yield message
+            await asyncio.sleep(0)
+
+    def batches(self) -> Iterator[Sequence[Message]]:
+        return map(Run.messages, self._runs())
+
+    def data(self) -> Iterator[Any]:
+        return chain.from_iterable(map(_data, self._runs()))
+
+    def __repr__(self) -> str:
+        return f"<Replay {self._state.name!r} {self._start}:{self._stop}>"
+
+
+_data: Callable[[Run], list[Any]] = Run.data

@@ -1,0 +1,85 @@
+"""Upkeep: the thread that clusters, applies retention and gives room back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty, SimpleQueue
+
+from ..errors import ChanlogError
+from ..options import NO_RETENTION
+from ..storage.maintenance import maintain
+from ..storage.store import Store
+
+__all__ = ["Upkeep"]
+
+_RETENTION_SECONDS = 1.0
+_logger = logging.getLogger("chanlog")
+
+
+class Upkeep:
+    """Runs a pass whenever a segment was sealed, and every second while there is a retention.
+
+    Its thread starts with the first need, and sleeps while there is none.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: SimpleQueue[bool] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        self._complained = False
+        if store.options.background and not store.read_only:
+            store.on_roll = self.poke
+            store.on_configured = self.poke
+            if store.options.retention != NO_RETENTION or store.table.retained:
+                self.poke()
+
+    def poke(self) -> None:
+        """There may be something to do. From any thread, and with the store's lock held."""
+        self._queue.put(True)
+        if self._thread is None and not self._stopped:
+            thread = threading.Thread(target=self._run, name="chanlog-upkeep", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The interpreter is exiting.
+                return
+            self._thread = thread
+
+    def stop(self) -> None:
+        """End the thread, after the pass it is in."""
+        self._stopped = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._queue.put(False)
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                retained = self._store.table.retained or (
+                    self._store.options.retention != NO_RETENTION
+                )
+                going_on = self._queue.get(timeout=_RETENTION_SECONDS if retained else None)
+                while going_on:
+                    going_on = self._queue.get_nowait()
+                return
+            except Empty:
+                pass
+            if self._stopped:
+                return
+            self._pass()
+
+    def _pass(self) -> None:
+        store = self._store
+        try:
+            maintain(store)
+            self._complained = False
+        except (ChanlogError, OSError) as error:
+            if store.closed or store.failed is not None:
+                return
+            # A full disk, say. Everything stays readable and right, and the next pass tries again.
+            if not self._complained:
+                _logger.warning("compaction of %s has to wait: %s", store.folder.path, error)
+            self._complained = True
