@@ -589,7 +589,7 @@ class Log(ABC):
 
     @abstractmethod
     async def async_(self) -> None:
-        """The coroutine twin of ``sync`` (the underscore is there because ``async`` is Python's)."""
+        """The coroutine twin of ``sync``; the underscore because ``async`` is Python's own."""
 
     @abstractmethod
     def compact(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from typing import Any, Literal
 
 from .errors import InvalidName, InvalidOption
@@ -55,7 +56,7 @@ def nanoseconds(value: object, option: str) -> int:
     """A duration given as ``timedelta`` or as seconds, in nanoseconds."""
     if isinstance(value, timedelta):
         ns = (value.days * 86_400 + value.seconds) * 1_000_000_000 + value.microseconds * 1000
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+    elif isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value):
         try:
             ns = int(value * 1_000_000_000)
         except OverflowError:

@@ -113,10 +113,7 @@ class EmbeddedSubscription(Subscription):
         filter = self._filter
         while self._offset < end:
             run = self._reader.run(self._offset, end)
-            if filter is None:
-                found = run.messages()
-            else:
-                found = run.matching(filter.types, filter.sender)
+            found = run.matching(filter.types, filter.sender) if filter else run.messages()
             self._offset = run.stop
             if found:
                 self._buffer.extend(found)
@@ -133,9 +130,12 @@ class EmbeddedSubscription(Subscription):
         # Asked before the end offset: what is published before an end is seen before it.
         ended = state.ended
         end = self._end() if store.halted else state.end_offset
-        if self._offset < end and (not self._tails or self._match(end)):
-            if self._buffer or self._fill(end):
-                return self._buffer.popleft()
+        if (
+            self._offset < end
+            and (not self._tails or self._match(end))
+            and (self._buffer or self._fill(end))
+        ):
+            return self._buffer.popleft()
         if state.deleted:
             raise sealed(state)
         if ended and self._offset >= state.end_offset:

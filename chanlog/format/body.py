@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from struct import Struct
 from typing import Any
 
@@ -111,7 +111,8 @@ def messages(
     return list(
         map(
             _make_message,
-            zip(
+            # The columns of times and constants have no end of their own.
+            zip(  # noqa: B905
                 range(base, base + count),
                 times(meta[0], time_ns),
                 datas,
@@ -177,7 +178,7 @@ def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
     instants = [t for n, ns, _, m in parts for t in _first(times(m[0], ns), n)]
     deltas = None
     if instants[-1] != start:
-        deltas = [b - a for a, b in zip(instants, instants[1:], strict=False)]
+        deltas = [after - before for before, after in pairwise(instants)]
     fields: list[Any] = [deltas]
     for place in range(1, 5):
         if all(part[3][place] is None for part in parts):

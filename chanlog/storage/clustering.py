@@ -396,6 +396,10 @@ def control_records(segment: Segment) -> Iterator[tuple[int, Header]]:
             yield position, header
             position += header.length
         return
+    yield from _raw_control_records(segment)
+
+
+def _raw_control_records(segment: RawSegment) -> Iterator[tuple[int, Header]]:
     position: int | None = SEGMENT_HEADER_BYTES
     mapped, stop = segment.map, segment.tail
     while position is not None and position < stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import cast
 
 from ..errors import (
     CorruptionError,
@@ -12,6 +13,7 @@ from ..errors import (
     NotALog,
 )
 from ..format.batch import HEADER_BYTES, ROLLED, read_header
+from ..format.catalog import Catalog
 from ..format.names import (
     LOCK,
     MARKER,
@@ -23,7 +25,7 @@ from ..format.names import (
     temporary,
 )
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
-from ..host import File, Folder, Host
+from ..host import Buffer, File, Folder, Host
 from ..options import Options
 from .applying import apply
 from .recovery import Recovery, recover
@@ -236,8 +238,8 @@ def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:
     """A raw segment of somebody else's log, as a copy for scanning: the owner may cut the file at
     any time, and touching a map behind the cut would kill this process."""
     content = file.read(0, size)
-    segment = RawSegment(number, file, content, salt, len(content), SEGMENT_HEADER_BYTES)
-    return segment
+    copy = cast(Buffer, content)
+    return RawSegment(number, file, copy, salt, size, SEGMENT_HEADER_BYTES)
 
 
 def _map_read_only(segment: RawSegment) -> None:
@@ -255,7 +257,7 @@ def _map_read_only(segment: RawSegment) -> None:
 
 
 def _use_tails(
-    catalog: object, meta: CatalogMeta, raws: list[RawSegment], mark: int
+    catalog: Catalog, meta: CatalogMeta, raws: list[RawSegment], mark: int
 ) -> dict[int, int]:
     """Where to begin scanning each raw segment, given what the catalog knows of it."""
     starts: dict[int, int] = {}

@@ -88,11 +88,11 @@ class Recoverer:
         last = place == len(self._raws) - 1
         while True:
             rolled = False
-            for position, header in walk(segment.map, position, segment.size, segment.salt):
+            for at, header in walk(segment.map, position, segment.size, segment.salt):
                 self._durable = max(self._durable, header.mark)
                 rolled = header.kind == ROLLED
-                self._apply(segment, position, header)
-                position += header.length  # noqa: PLW2901
+                self._apply(segment, at, header)
+                position = at + header.length
                 if rolled:
                     break
             segment.tail = position

@@ -39,8 +39,8 @@ class RawSegment:
     """
 
     __slots__ = (
-        "file", "first", "index", "last", "limit", "load", "loadable", "map", "name", "retired", "salt",
-        "size", "tail",
+        "file", "first", "index", "last", "limit", "load", "loadable", "map", "name", "retired",
+        "salt", "size", "tail",
     )  # fmt: skip
 
     def __init__(

@@ -20,6 +20,8 @@ RUNS_MAX = 1024
 class Listeners(Protocol):
     """Whoever wants to know of new messages; the channels floor provides it."""
 
+    waiting: dict[Any, None]
+
     def published(self, type: str | None, sender: str | None, end: int) -> list[Any] | None:
         """Note a message of this type and sender before ``end``; returns whom to wake. Called
         with the store's lock held, so it does next to nothing."""
@@ -126,8 +128,7 @@ class ChannelState:
             end_offset=self.next_offset,
             created_ns=self.created_ns,
             time_ns=self.time_ns,
-            flags=(ENDED if self.sealed and not self.deleted else 0)
-            | (HIDDEN if self.deleted else 0),
+            flags=HIDDEN if self.deleted else ENDED if self.sealed else 0,
             extra=self._extra(),
         )
 
