@@ -169,7 +169,7 @@ class Replay(ABC):
 
     @abstractmethod
     def data(self) -> Iterator[Any]:
-        """The payloads alone: the fastest way there is."""
+        """The payloads alone: the fastest way there is. Raises ``CorruptionError`` at a gap."""
 
 
 class Cursor(ABC):

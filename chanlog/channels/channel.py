@@ -11,7 +11,6 @@ from ..errors import (
     ChannelExists,
     ChannelNotFound,
     InvalidOption,
-    MessageTooLarge,
     OffsetTrimmed,
 )
 from ..format.batch import (
@@ -26,15 +25,17 @@ from ..format.batch import (
     body_checksum,
 )
 from ..format.body import encode_meta
-from ..format.payload import array_header, pack, pack_list
+from ..format.payload import pack
 from ..format.records import encode_record
 from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
 from ..options import NO_RETENTION, Retention, check_name
 from ..storage.reading import first_offset_since
+from ..storage.refusals import sealed
 from ..storage.state import ChannelState
-from ..storage.store import Draft, Store, sealed
+from ..storage.store import Draft, Store
 from ..storage.syncing import durable_end
 from .cursor import EmbeddedCursor
+from .encoding import check_meta, encode_batches, too_large
 from .producer import EmbeddedProducer, open_producer
 from .replay import EmbeddedReplay
 from .subscription import EmbeddedSubscription, check_offset
@@ -43,11 +44,8 @@ from .waking import Filter
 if TYPE_CHECKING:
     from .committing import Committer
 
-__all__ = ["EmbeddedChannel", "encode_batches"]
+__all__ = ["EmbeddedChannel"]
 
-# More in one batch decodes no faster, and is decoded whole for whoever wants one message of it.
-_BATCH_COUNT_MAX = 1024
-_BATCH_BYTES_MAX = 1 << 20
 _METAS_MAX = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -451,69 +449,6 @@ class EmbeddedChannel(Channel):
         fork, draft = self._forking(name, at)
         await self._committer.asubmit([draft], False)
         return fork
-
-
-def encode_batches(
-    items: list[Any], meta_fields: tuple[Any, ...], message_bytes_max: int
-) -> list[tuple[int, int, bytes]]:
-    """``items`` as batches of (count, flags, body), each with the same meta."""
-    flags = META if any(field is not None for field in meta_fields) else 0
-    meta = encode_meta(*meta_fields) if flags else b""
-    batches = []
-    for start in range(0, len(items), _BATCH_COUNT_MAX):
-        some = items[start : start + _BATCH_COUNT_MAX]
-        packed = pack_list(some)
-        if len(packed) <= min(_BATCH_BYTES_MAX, message_bytes_max):
-            header = array_header(len(some)) if len(some) > 1 else b""
-            batches.append((len(some), flags, header + packed + meta))
-            continue
-        for count, part in _divide(some, message_bytes_max - len(meta)):
-            header = array_header(count) if count > 1 else b""
-            batches.append((count, flags, header + part + meta))
-    return batches
-
-
-def _divide(items: list[Any], bytes_max: int) -> list[tuple[int, bytes]]:
-    """Large items in batches of about a megabyte; each on its own checked against the limit."""
-    batches: list[tuple[int, bytes]] = []
-    parts: list[bytes] = []
-    size = 0
-    for index, item in enumerate(items):
-        packed = pack(item, f"items[{index}]")
-        if len(packed) > bytes_max:
-            raise too_large(len(packed), bytes_max)
-        if parts and size + len(packed) > _BATCH_BYTES_MAX:
-            batches.append((len(parts), b"".join(parts)))
-            parts, size = [], 0
-        parts.append(packed)
-        size += len(packed)
-    if parts:
-        batches.append((len(parts), b"".join(parts)))
-    return batches
-
-
-def check_meta(type: Any, key: Any, headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Check what accompanies a message; returns the headers as a plain dict, empty as ``None``."""
-    for option, value in (("type", type), ("key", key)):
-        if value is not None and not isinstance(value, str):
-            raise InvalidOption(f"{option} is a str or None, not {value!r}", option=option)
-    if headers is None:
-        return None
-    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
-        raise InvalidOption(f"headers map str to values, not {headers!r}", option="headers")
-    plain = dict(headers)
-    pack(plain, "headers")
-    return plain or None
-
-
-def too_large(size: int, most: int) -> MessageTooLarge:
-    """The error for a message over the limit."""
-    return MessageTooLarge(
-        f"a message of {size:,} bytes is over message_bytes_max={most:,}; publish it in parts, or "
-        "keep it elsewhere and publish where",
-        size_bytes=size,
-        bytes_max=most,
-    )
 
 
 def to_ns(since: Any) -> int:

@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from time import monotonic
 from typing import NamedTuple
 
 from ..errors import ChanlogError, LogClosed
+from ..host import monotonic
 from ..options import nanoseconds
 from ..storage.segment import log_position
 from ..storage.store import Draft, Store

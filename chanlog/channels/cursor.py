@@ -10,8 +10,9 @@ from ..format.batch import CURSOR
 from ..format.records import encode_record
 from ..interface import Cursor
 from ..message import Gap, Message
+from ..storage.refusals import sealed
 from ..storage.state import ChannelState
-from ..storage.store import Draft, Store, sealed
+from ..storage.store import Draft, Store
 from .subscription import EmbeddedSubscription, check_offset
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from time import sleep
 
 from ..errors import ChanlogError
+from ..host import sleep
 from ..storage.following import follow
 from ..storage.store import Store
 

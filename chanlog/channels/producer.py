@@ -9,8 +9,10 @@ from ..errors import InvalidOption, ProducerFenced, SequenceExpired, SequenceGap
 from ..format.batch import MESSAGES, META, PRODUCER, SEQUENCED
 from ..format.records import encode_record
 from ..interface import Producer
+from ..storage.refusals import sealed
 from ..storage.state import ChannelState, ProducerState
-from ..storage.store import Draft, sealed
+from ..storage.store import Draft
+from .encoding import BATCH_COUNT_MAX, check_meta, encode_batches
 
 if TYPE_CHECKING:
     from .channel import EmbeddedChannel
@@ -180,8 +182,6 @@ class EmbeddedProducer(Producer):
         sequence: int | None,
     ) -> tuple[list[int], list[Draft], int]:
         """(offsets of the items that are known, drafts of those that are not, their number)."""
-        from .channel import check_meta, encode_batches
-
         headers = check_meta(type, key, headers)
         state = self._channel.state
         producer = self._known()
@@ -212,7 +212,7 @@ class EmbeddedProducer(Producer):
                 raise Outrun
 
         for start, count, body in _batches(
-            fresh, encode_batches, (type, key, headers, self._channel.sender),
+            fresh, (type, key, headers, self._channel.sender),
             (producer.id, self.epoch), next_sequence, self._channel._message_bytes_max,
         ):  # fmt: skip
             first = check if start == next_sequence else None
@@ -236,7 +236,6 @@ class EmbeddedProducer(Producer):
 
 def _batches(
     items: list[Any],
-    encode_batches: Any,
     fields: tuple[Any, ...],
     producer: tuple[int, int],
     sequence: int,
@@ -244,7 +243,7 @@ def _batches(
 ) -> Iterable[tuple[int, int, bytes]]:
     """(sequence, count, body) of each batch; the sequence is part of each meta."""
     while items:
-        some = items[:_BATCH_COUNT_MAX]
+        some = items[:BATCH_COUNT_MAX]
         batches = encode_batches(some, (None, *fields, *producer, sequence), bytes_max)
         if len(batches) > 1:
             # Too large for one batch: each item gets its own, with its own sequence.
@@ -253,6 +252,3 @@ def _batches(
         yield sequence, len(some), batches[0][2]
         items = items[len(some) :]
         sequence += len(some)
-
-
-_BATCH_COUNT_MAX = 1024

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from time import monotonic
 from typing import Any
 
 from ..errors import (
@@ -15,11 +14,13 @@ from ..errors import (
     LogClosed,
     UnknownOffset,
 )
+from ..host import monotonic
 from ..interface import Subscription
 from ..message import Message
 from ..storage.reading import Reader
+from ..storage.refusals import sealed
 from ..storage.state import ChannelState
-from ..storage.store import Store, sealed
+from ..storage.store import Store
 from ..storage.syncing import durable_end
 from .waking import ChannelListeners, Filter, Tail, TaskWaiter, ThreadWaiter
 

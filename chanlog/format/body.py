@@ -24,13 +24,16 @@ from typing import Any
 from ..errors import FormatError
 from ..message import Message
 from .batch import HEADER_BYTES, META, Bytes
-from .payload import array_header, pack, unpack
+from .payload import _unpack, array_header, pack, unpack
 
 __all__ = ["Meta", "column", "encode_meta", "merge", "messages", "payload_bytes", "payloads"]
 
 META_LENGTH = Struct("<I")
 META_LENGTH_BYTES = META_LENGTH.size
 _META_FIELDS = 8
+# Of a header only what is needed for a single message: flags and length, and its time.
+_SHAPE = Struct("<5xB2xI")
+_SHAPE_AND_TIME = Struct("<5xB2xI20xq")
 _DISTINCT_MAX = 256
 _CACHED_META_BYTES_MAX = 128
 _CACHED_METAS_MAX = 4096
@@ -123,6 +126,44 @@ def messages(
             ),
         )
     )
+
+
+def single_payloads(buffer: Bytes, positions: Iterable[int]) -> list[Any]:
+    """The payloads of batches of one message each."""
+    found: list[Any] = []
+    add, read, decode = found.append, _SHAPE.unpack_from, _unpack
+    for position in positions:
+        flags, length = read(buffer, position)
+        stop = position + length
+        if flags & META:
+            stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+        packed = buffer[position + HEADER_BYTES : stop]
+        try:
+            add(decode(packed))
+        except Exception:
+            add(unpack(packed))
+    return found
+
+
+def single_messages(buffer: Bytes, positions: Iterable[int], base: int) -> list[Message]:
+    """The messages of batches of one message each, from offset ``base`` on."""
+    found: list[Message] = []
+    add, read, decode, make = found.append, _SHAPE_AND_TIME.unpack_from, _unpack, _make_message
+    for position in positions:
+        flags, length, time_ns = read(buffer, position)
+        stop = position + length
+        meta = NO_META
+        if flags & META:
+            meta = read_meta(buffer, position, length, flags)
+            stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+        packed = buffer[position + HEADER_BYTES : stop]
+        try:
+            data = decode(packed)
+        except Exception:
+            data = unpack(packed)
+        add(make((base, time_ns, data, meta[1], meta[2], meta[3], meta[4])))
+        base += 1
+    return found
 
 
 def times(deltas: list[int] | None, time_ns: int) -> Iterable[int]:

@@ -54,14 +54,12 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from chanlog.errors import FormatError
 
-if TYPE_CHECKING:
-    import mmap
-
-Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
+Buffer: TypeAlias = Any
+"""``bytes``, a ``memoryview`` or an ``mmap``."""
 
 MAGIC = b"CHANCATL"
 VERSION = 1

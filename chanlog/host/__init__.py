@@ -7,12 +7,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 
 from .disk import DiskFolder
-from .folder import Buffer, File, Folder
+from .folder import NO_BUFFER, Buffer, File, Folder
 from .memory import MemoryFolder
 
-__all__ = ["Buffer", "DiskFolder", "File", "Folder", "Host", "MemoryFolder"]
+__all__ = [
+    "NO_BUFFER",
+    "Buffer",
+    "DiskFolder",
+    "File",
+    "Folder",
+    "Host",
+    "MemoryFolder",
+    "monotonic",
+    "sleep",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from mmap import mmap
 from pathlib import Path
 
-__all__ = ["Buffer", "File", "Folder"]
+__all__ = ["NO_BUFFER", "Buffer", "File", "Folder"]
 
 Buffer = mmap
+
+NO_BUFFER: Buffer = mmap(-1, 1)
+"""Memory of nothing, for a segment that is not there."""
 
 
 class File(ABC):

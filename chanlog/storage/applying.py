@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from ..format.batch import (
     CONFIGURED,
@@ -28,7 +28,7 @@ from .segment import RawSegment
 from .state import ChannelState, ProducerState
 from .table import ChannelTable
 
-__all__ = ["Reveal", "apply", "inside"]
+__all__ = ["Reveal", "apply", "inside", "show", "wake"]
 
 
 class Reveal(NamedTuple):
@@ -185,3 +185,23 @@ def _release(table: ChannelTable, state: ChannelState) -> None:
         if state.id in origin.children:
             origin.children.remove(state.id)
         state = origin
+
+
+def show(reveal: Reveal) -> list[Any]:
+    """Let readers see what has happened, and return whom to wake. With the lock held."""
+    state = reveal.state
+    listeners = state.listeners
+    if reveal.kind == MESSAGES:
+        state.end_offset = max(state.end_offset, reveal.end)
+        if listeners is None:
+            return []
+        return listeners.published(reveal.type, reveal.sender, reveal.end) or []
+    if reveal.kind != DELETED:
+        state.ended = True
+    return (listeners.changed() or []) if listeners is not None else []
+
+
+def wake(waiters: Iterable[Any] | None) -> None:
+    """Wake all of them, without any lock held."""
+    for waiter in waiters or ():
+        waiter.wake()

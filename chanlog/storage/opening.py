@@ -239,7 +239,7 @@ def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:
     any time, and touching a map behind the cut would kill this process."""
     content = file.read(0, size)
     copy = cast(Buffer, content)
-    return RawSegment(number, file, copy, salt, size, SEGMENT_HEADER_BYTES)
+    return RawSegment(number, file, copy, salt, len(content), SEGMENT_HEADER_BYTES)
 
 
 def _map_read_only(segment: RawSegment) -> None:
@@ -267,7 +267,7 @@ def _use_tails(
             starts[segment.first] = SEGMENT_HEADER_BYTES
             continue
         attach_tails(catalog, segment)
-        segment.tail = tail
+        segment.tail = segment.trusted = tail
         if segment.first >= mark >> 32:
             starts[segment.first] = tail
     return starts

@@ -6,18 +6,20 @@ checks before use: the segment may have been rewritten since.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import CorruptionError, OffsetTrimmed
-from ..format.batch import HEADER, HEADER_BYTES, META, Header
-from ..format.body import messages, payloads, read_meta
-from ..format.payload import unpack
+from ..format.batch import HEADER, HEADER_BYTES, Header
+from ..format.body import messages, payloads, read_meta, single_messages, single_payloads
 from ..host import Buffer
 from ..message import Gap, Message
+from .refusals import sealed
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
-from .store import Store, sealed
+from .store import Store
 
 __all__ = ["Reader", "Run", "first_offset_since"]
 
@@ -28,25 +30,36 @@ _read_header = HEADER.unpack_from
 class Run:
     """Batches of one channel that lie in one segment, ready to be decoded; or a gap.
 
-    It holds on to the memory, so it stays readable whatever becomes of the segment.
+    It holds on to the memory, so it stays readable whatever becomes of the segment. ``single``
+    says that each batch is one message.
     """
 
-    __slots__ = ("buffer", "positions", "raw", "start", "stop")
+    __slots__ = ("buffer", "positions", "raw", "single", "start", "stop")
 
     def __init__(
-        self, buffer: Buffer | None, positions: list[int], start: int, stop: int, raw: bool = False
+        self,
+        buffer: Buffer | None,
+        positions: Sequence[int],
+        start: int,
+        stop: int,
+        *,
+        raw: bool = False,
+        single: bool = False,
     ) -> None:
         self.buffer = buffer
         self.positions = positions
         self.start = start
         self.stop = stop
         self.raw = raw
+        self.single = single
 
     def messages(self) -> list[Message]:
         """Its messages from ``start`` to ``stop``."""
         buffer = self.buffer
         if buffer is None:
             return [Gap(self.start, 0, self.stop - self.start)]
+        if self.single:
+            return single_messages(buffer, self.positions, self.start)
         found: list[Message] = []
         for position in self.positions:
             (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(buffer, position)
@@ -54,17 +67,25 @@ class Run:
         return self._cut(found)
 
     def data(self) -> list[Any]:
-        """Their payloads."""
+        """Their payloads. Raises ``CorruptionError`` for a gap."""
         buffer = self.buffer
         if buffer is None:
-            return []
+            raise CorruptionError(
+                f"the messages from offset {self.start} up to {self.stop} are lost, and data() "
+                "has no way to show it; iterate over the messages, where it is a Gap",
+                path=None,
+                start=0,
+                stop=0,
+                channel=None,
+                first_offset=self.start,
+                stop_offset=self.stop,
+            )
+        if self.single:
+            return single_payloads(buffer, self.positions)
         found: list[Any] = []
         for position in self.positions:
             (_, _, flags, _, length, _, _, count, _, _, _) = _read_header(buffer, position)
-            if count == 1 and not flags & META:
-                found.append(unpack(buffer[position + HEADER_BYTES : position + length]))
-            else:
-                found += payloads(buffer, position, length, flags, count)
+            found += payloads(buffer, position, length, flags, count)
         return self._cut(found)
 
     def matching(self, types: frozenset[str] | None, sender: str | None) -> list[Message]:
@@ -163,27 +184,62 @@ class Reader:
         place = self._place
         if place >= len(positions):
             return None
-        last = min(len(positions), place + RUN_COUNT_MAX, place + stop - offset)
         mapped = segment.map
-        first = _read_header(mapped, positions[place])
-        if not first[8] <= offset < first[8] + first[7]:
+        position = positions[place]
+        if position < segment.trusted:
+            return self._take_untrusted(segment, positions, offset, stop)
+        header = _read_header(mapped, position)
+        base, count = header[8], header[7]
+        end = base + count
+        if not base <= offset < end:
             return None
-        end = first[8] + first[7]
-        taken = [positions[place]]
-        if end < stop:
-            count = 0
-            for position in positions[place + 1 : last]:
-                header = _read_header(mapped, position)
-                if header[8] != end or end >= stop:
-                    break
-                taken.append(position)
-                end = header[8] + header[7]
-                count += header[7]
-                if count >= RUN_COUNT_MAX:
-                    break
-        stop = min(stop, end)
+        # Offsets only grow, so if the last of n batches is n - 1 offsets on, each has one message.
+        last = min(len(positions), place + RUN_COUNT_MAX, place + stop - base)
+        header = _read_header(mapped, positions[last - 1])
+        if header[7] == 1 and header[8] - base == last - 1 - place:
+            taken = positions[place:last]
+            self._place = last
+            return Run(mapped, taken, offset, base + last - place, raw=True, single=True)
+        taken = positions[place : place + 1]
+        for position in positions[place + 1 : last]:
+            header = _read_header(mapped, position)
+            if header[8] != end or end >= stop or count >= RUN_COUNT_MAX:
+                break
+            taken.append(position)
+            end += header[7]
+            count += header[7]
         self._place = place + len(taken) - (end > stop)
-        return Run(mapped, taken, offset, stop, raw=True)
+        return Run(mapped, taken, offset, min(stop, end), raw=True)
+
+    def _take_untrusted(
+        self, segment: RawSegment, positions: array[int], offset: int, stop: int
+    ) -> Run | None:
+        """One batch that the catalog knows of and nobody has verified yet."""
+        position = positions[self._place]
+        base, end = segment.base_offset(position), segment.end_offset(position)
+        if not base <= offset < end:
+            return None
+        stop = min(stop, end)
+        if not segment.is_right(position):
+            self._refuse(segment, position, offset, end)
+            return Run(None, [], offset, stop)
+        self._place += end <= stop
+        return Run(segment.map, [position], offset, stop, raw=True)
+
+    def _refuse(self, segment: RawSegment, position: int, first: int, stop: int) -> None:
+        """Raise for a damaged batch, unless the log may go on without it."""
+        if self._store.options.on_corruption == "raise":
+            raise CorruptionError(
+                f"{segment.name}, position {position}: messages {first} to {stop} of "
+                f"{self.state.name!r} are damaged; nothing was changed. Restore the file from a "
+                'copy, or open with on_corruption="gap" to go on without them',
+                path=self._store.path_of(segment.name),
+                start=position,
+                stop=position + HEADER_BYTES,
+                channel=self.state.name,
+                first_offset=first,
+                stop_offset=stop,
+            )
 
     def _take_clustered(self, segment: ClusteredSegment, offset: int, stop: int) -> Run | None:
         entry = segment.index.find(self._source)
@@ -231,7 +287,7 @@ class Reader:
         self._source, self._below = self._lineage(offset)
         after = self._below
         for segment in reversed(self._store.segments):
-            span = self._span(segment)
+            span = self._span(segment, offset)
             if span is None:
                 continue
             base, end = span
@@ -241,7 +297,8 @@ class Reader:
                 break
             elif isinstance(segment, RawSegment):
                 positions = segment.positions(self._source)
-                place = bisect_right(positions, offset, key=segment.base_offset) - 1
+                low = self._first_right(segment, positions, offset)
+                place = bisect_right(positions, offset, lo=low, key=segment.base_offset) - 1
                 if offset >= segment.end_offset(positions[place]):
                     after = min(after, segment.base_offset(positions[place + 1]))
                     break
@@ -256,15 +313,37 @@ class Reader:
                 return segment, after
         return None, after
 
-    def _span(self, segment: Segment) -> tuple[int, int] | None:
-        """(base, end) of the offsets that ``segment`` has of the source, if any."""
-        if isinstance(segment, RawSegment):
-            positions = segment.positions(self._source)
-            if not positions:
-                return None
-            return segment.base_offset(positions[0]), segment.end_offset(positions[-1])
-        entry = segment.index.find(self._source)
-        return (entry.base, entry.end) if entry is not None else None
+    def _span(self, segment: Segment, offset: int) -> tuple[int, int] | None:
+        """(base, end) of the offsets that ``segment`` has of the source, if any. What lies before
+        may be left out if ``offset`` does not."""
+        if isinstance(segment, ClusteredSegment):
+            entry = segment.index.find(self._source)
+            return (entry.base, entry.end) if entry is not None else None
+        positions = segment.positions(self._source)
+        if not positions:
+            return None
+        low = self._first_right(segment, positions, offset)
+        if low == len(positions):
+            return None
+        return segment.base_offset(positions[low]), segment.end_offset(positions[-1])
+
+    def _first_right(self, segment: RawSegment, positions: array[int], offset: int) -> int:
+        """The index from which on all headers are right, such that ``offset`` is not before it.
+
+        Positions that come from the catalog alone have their headers verified first, once.
+        """
+        if positions[0] >= segment.trusted or self._source in segment.checked:
+            return 0
+        place = bisect_left(positions, segment.trusted)
+        if place < len(positions) and segment.base_offset(positions[place]) <= offset:
+            return place
+        with self._store.lock:
+            wrong = [p for p in positions[:place] if not segment.has_right_header(p)]
+            for position in wrong:
+                self._refuse(segment, position, offset, self.state.end_offset)
+                positions.remove(position)
+            segment.checked.add(self._source)
+        return 0
 
     def _lineage(self, offset: int) -> tuple[int, int]:
         """(id of the channel that published ``offset``, the offset up to which that holds).

@@ -39,8 +39,8 @@ class RawSegment:
     """
 
     __slots__ = (
-        "file", "first", "index", "last", "limit", "load", "loadable", "map", "name", "retired",
-        "salt", "size", "tail",
+        "checked", "file", "first", "index", "last", "limit", "load", "loadable", "map", "name",
+        "retired", "salt", "size", "tail", "trusted", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,11 @@ class RawSegment:
         self.tail = tail
         self.limit = tail
         self.retired = False
+        # From here on every batch was written or scanned by this process. What lies below is
+        # known from the catalog, and verified when it is read.
+        self.trusted = SEGMENT_HEADER_BYTES
+        self.verified: set[int] = set()
+        self.checked: set[int] = set()
         self.index: dict[int, array[int]] = {}
         self.load: Callable[[int], bytes | memoryview] | None = None
         self.loadable: Sequence[int] = ()
@@ -83,6 +88,23 @@ class RawSegment:
     def header(self, position: int) -> Header:
         """The header at a position that is known to be right."""
         return Header._make(HEADER.unpack_from(self.map, position))
+
+    def is_right(self, position: int) -> bool:
+        """Whether the batch at ``position`` has its checksums; verified once per process."""
+        if position >= self.trusted or position in self.verified:
+            return True
+        header = read_header(self.map, position, self.tail, self.salt)
+        if header is None:
+            return False
+        stop = position + header.length
+        if body_checksum(self.map, position + HEADER_BYTES, stop) != header.body_checksum:
+            return False
+        self.verified.add(position)
+        return True
+
+    def has_right_header(self, position: int) -> bool:
+        """Whether the header at ``position`` is right."""
+        return read_header(self.map, position, self.tail, self.salt) is not None
 
     def base_offset(self, position: int) -> int:
         """The base offset of the batch at ``position``."""

@@ -5,27 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakSet
 from zlib import crc32
 
 from ..errors import (
-    ChanlogError,
-    ChannelDeleted,
-    ChannelEnded,
     ForkedProcess,
     LogClosed,
     LogFailed,
     MessageTooLarge,
     ReadOnly,
-    UnexpectedOffset,
 )
 from ..format.batch import (
     CHECKSUM,
     CREATED,
-    DELETED,
     ENDED,
     FRAME,
     HEADER_BYTES,
@@ -37,9 +31,10 @@ from ..format.batch import (
 from ..format.names import raw_name
 from ..format.records import encode_record
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_segment_header
-from ..host import Folder, Host
+from ..host import NO_BUFFER, Folder, Host
 from ..options import Options
-from .applying import Reveal, apply, inside
+from .applying import Reveal, apply, inside, show, wake
+from .refusals import sealed, unexpected
 from .segment import ClusteredSegment, RawSegment, Segment, log_position
 from .state import ChannelState
 from .table import ChannelTable
@@ -76,7 +71,7 @@ class Nowhere(RawSegment):
     """The active segment when there is none: it has no room, so every append asks for some."""
 
     def __init__(self, last: int) -> None:
-        super().__init__(last, None, mmap(-1, 1), 0, 0, 0)
+        super().__init__(last, None, NO_BUFFER, 0, 0, 0)
         self.limit = -1
 
 
@@ -497,54 +492,6 @@ class Store:
     def path_of(self, name: str) -> Path | None:
         """The path of a file of this log, for error messages."""
         return self.folder.path / name if self.folder.path is not None else None
-
-
-def show(reveal: Reveal) -> list[Any]:
-    """Let readers see what has happened, and return whom to wake. With the lock held."""
-    state = reveal.state
-    listeners = state.listeners
-    if reveal.kind == MESSAGES:
-        state.end_offset = max(state.end_offset, reveal.end)
-        if listeners is None:
-            return []
-        return listeners.published(reveal.type, reveal.sender, reveal.end) or []
-    if reveal.kind != DELETED:
-        state.ended = True
-    return (listeners.changed() or []) if listeners is not None else []
-
-
-def wake(waiters: Iterable[Any] | None) -> None:
-    """Wake all of them, without any lock held."""
-    for waiter in waiters or ():
-        waiter.wake()
-
-
-def sealed(state: ChannelState) -> ChanlogError:
-    """Why nothing can be published to this channel."""
-    if state.deleted:
-        return ChannelDeleted(
-            f"the channel {state.name!r} was deleted; log.channel({state.name!r}) starts a new "
-            "one of that name",
-            channel=state.name,
-        )
-    return ChannelEnded(
-        f"the channel {state.name!r} has ended at offset {state.next_offset}; nothing can follow. "
-        "fork() goes on from any of its offsets under another name",
-        channel=state.name,
-        end_offset=state.next_offset,
-    )
-
-
-def unexpected(state: ChannelState, expect: int, end: int | None = None) -> UnexpectedOffset:
-    """The error of an ``expect=`` that does not hold."""
-    end = state.next_offset if end is None else end
-    return UnexpectedOffset(
-        f"expected the end offset of {state.name!r} to be {expect}, and it is {end}; "
-        "read what was published in between and decide again",
-        channel=state.name,
-        expected=expect,
-        end_offset=end,
-    )
 
 
 def _nothing() -> None:

@@ -10,8 +10,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from .applying import show, wake
 from .segment import RawSegment, log_position
-from .store import Draft, Store, show, wake
+from .store import Draft, Store
 
 __all__ = ["commit", "durable_end", "submit", "sync_all"]
 

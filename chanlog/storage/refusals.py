@@ -1,0 +1,36 @@
+"""Why a channel does not take what it is given: the errors, with what to do about them."""
+
+from __future__ import annotations
+
+from ..errors import ChanlogError, ChannelDeleted, ChannelEnded, UnexpectedOffset
+from .state import ChannelState
+
+__all__ = ["sealed", "unexpected"]
+
+
+def sealed(state: ChannelState) -> ChanlogError:
+    """Why nothing can be published to this channel."""
+    if state.deleted:
+        return ChannelDeleted(
+            f"the channel {state.name!r} was deleted; log.channel({state.name!r}) starts a new "
+            "one of that name",
+            channel=state.name,
+        )
+    return ChannelEnded(
+        f"the channel {state.name!r} has ended at offset {state.next_offset}; nothing can follow. "
+        "fork() goes on from any of its offsets under another name",
+        channel=state.name,
+        end_offset=state.next_offset,
+    )
+
+
+def unexpected(state: ChannelState, expect: int, end: int | None = None) -> UnexpectedOffset:
+    """The error of an ``expect=`` that does not hold."""
+    end = state.next_offset if end is None else end
+    return UnexpectedOffset(
+        f"expected the end offset of {state.name!r} to be {expect}, and it is {end}; "
+        "read what was published in between and decide again",
+        channel=state.name,
+        expected=expect,
+        end_offset=end,
+    )
