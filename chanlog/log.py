@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,8 +18,8 @@ from .channels.committing import Committer
 from .channels.following import Follower
 from .channels.frame import EmbeddedFrame
 from .channels.upkeep import Upkeep
-from .errors import InvalidOption, LogNotFound, LogPermission, NotALog
-from .host import Host
+from .errors import InvalidOption, LogPermission
+from .host import Host, PathLike
 from .host.process import after_fork_in_child, before_exit
 from .interface import Frame, Log, Statistics
 from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name
@@ -38,7 +37,7 @@ _NAMES_AT_ONCE = 256
 
 
 def open(
-    path: str | os.PathLike[str] | None = None,
+    path: str | PathLike[str] | None = None,
     *,
     read_only: bool = False,
     create: bool = True,
@@ -95,44 +94,23 @@ def open(
         background=background,
     )
     host = host if host is not None else Host()
-    if path is None:
-        if read_only:
-            raise InvalidOption("a log in memory cannot be read_only", option="read_only")
-        folder = host.memory()
-    else:
-        directory = Path(path)
-        try:
-            _make_directory(directory, create=create and not read_only)
-            folder = host.disk(directory)
-        except PermissionError as error:
-            raise _no_permission(directory, error) from None
+    if path is None and read_only:
+        raise InvalidOption("a log in memory cannot be read_only", option="read_only")
+    folder = host.memory() if path is None else host.disk(Path(path))
     try:
         store, recovery = open_store(folder, options, host, read_only=read_only, create=create)
     except PermissionError as error:
-        raise _no_permission(folder.path, error) from None
+        raise LogPermission(
+            f"this process may not use {folder.path}: {error}; change the owner or mode of the "
+            "directory",
+            path=folder.path,
+        ) from None
     return EmbeddedLog(store, recovery)
 
 
-async def aopen(path: str | os.PathLike[str] | None = None, **options: Any) -> EmbeddedLog:
+async def aopen(path: str | PathLike[str] | None = None, **options: Any) -> EmbeddedLog:
     """``open`` without blocking the event loop. Takes the same arguments."""
     return await asyncio.to_thread(open, path, **options)
-
-
-def _make_directory(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        return
-    if path.exists():
-        raise NotALog(f"{path} is a file, and a log is a directory", path=path)
-    if not create:
-        raise LogNotFound(f"there is no log in {path}; check the path", path=path)
-    path.mkdir(parents=True, exist_ok=True)
-
-
-def _no_permission(path: Path | None, error: OSError) -> LogPermission:
-    return LogPermission(
-        f"this process may not use {path}: {error}; change the owner or mode of the directory",
-        path=path,
-    )
 
 
 class EmbeddedLog(Log):

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -21,6 +22,7 @@ __all__ = [
     "Folder",
     "Host",
     "MemoryFolder",
+    "PathLike",
     "monotonic",
     "sleep",
 ]

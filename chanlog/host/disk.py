@@ -9,7 +9,7 @@ from contextlib import suppress
 from mmap import ACCESS_READ, ACCESS_WRITE, mmap
 from pathlib import Path
 
-from ..errors import DiskFull, LogLocked
+from ..errors import DiskFull, LogLocked, NotALog
 from .folder import Buffer, File, Folder
 
 __all__ = ["DiskFolder"]
@@ -103,8 +103,17 @@ class DiskFolder(Folder):
         self._lock = -1
         self._descriptor = -1
 
+    def make(self) -> None:
+        """Make the directory, and those above it, if they are not there."""
+        os.makedirs(self.path, exist_ok=True)
+
     def names(self) -> list[str]:
-        return os.listdir(self.path)
+        try:
+            return os.listdir(self.path)
+        except NotADirectoryError:
+            raise NotALog(
+                f"{self.path} is a file, and a log is a directory", path=self.path
+            ) from None
 
     def create(self, name: str) -> DiskFile:
         return DiskFile(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL)

@@ -62,6 +62,10 @@ class Folder(ABC):
     durable: bool
 
     @abstractmethod
+    def make(self) -> None:
+        """Make the directory if it is not there."""
+
+    @abstractmethod
     def names(self) -> list[str]:
         """The names of its files, in no order."""
 

@@ -71,6 +71,9 @@ class MemoryFolder(Folder):
         self._files: dict[str, MemoryFile] = {}
         self._locked = False
 
+    def make(self) -> None:
+        """Memory is always there."""
+
     def names(self) -> list[str]:
         return list(self._files)
 

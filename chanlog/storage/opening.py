@@ -66,7 +66,13 @@ _LOOKS_MAX = 20
 
 
 def _check_names(folder: Folder, create: bool) -> None:
-    names = folder.names()
+    try:
+        names = folder.names()
+    except FileNotFoundError:
+        if not create:
+            raise _no_log(folder) from None
+        folder.make()
+        return
     if MARKER in names:
         return
     foreign = sorted(name for name in names if not is_ours(name))
@@ -77,10 +83,11 @@ def _check_names(folder: Folder, create: bool) -> None:
             path=folder.path,
         )
     if not create:
-        raise LogNotFound(
-            f"there is no log in {folder.path}; check the path, or let it be created",
-            path=folder.path,
-        )
+        raise _no_log(folder)
+
+
+def _no_log(folder: Folder) -> LogNotFound:
+    return LogNotFound(f"there is no log in {folder.path}; check the path", path=folder.path)
 
 
 def _open(
@@ -134,9 +141,7 @@ def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
         file = folder.open(MARKER, writable=False)
     except FileNotFoundError:
         if read_only:
-            raise LogNotFound(
-                f"there is no log in {folder.path}; check the path", path=folder.path
-            ) from None
+            raise _no_log(folder) from None
         return _write_marker(folder, host)
     try:
         return read_marker(file.read(0, 4096))[0]
