@@ -227,10 +227,10 @@ class EmbeddedLog(Log):
         with self._closing:
             if self._closed or self._store.forked:
                 return
-            self._closed = True
-            _open_logs.discard(self)
             self._upkeep.stop()
             self._committer.stop()
+            self._closed = True
+            _open_logs.discard(self)
             try:
                 close_files(self._store)
             finally:

@@ -161,7 +161,9 @@ class EmbeddedCursor(Cursor):
         return self._subscription().__aiter__()
 
     def close(self) -> None:
-        self._subscription().close()
+        if self._reader is None:
+            self._reader = EmbeddedSubscription(self._channel, self._store, self.state, 0, None)
+        self._reader.close()
 
     def __repr__(self) -> str:
         return f"<Cursor {self.name!r} of {self._channel.name!r}>"

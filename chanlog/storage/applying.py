@@ -118,7 +118,9 @@ def _create(table: ChannelTable, segment: RawSegment | None, header: Header, bod
     name, retention, parent, fork_offset = decode_created(body)
     state = table.address(name)
     if state.id:
-        return
+        # Its delete was lost to damage.
+        _delete(table, state)
+        state = table.address(name)
     state.start_offset = header.base
     state.next_offset = state.end_offset = fork_offset
     state.created_ns = state.time_ns = header.time_ns
@@ -131,12 +133,14 @@ def _create(table: ChannelTable, segment: RawSegment | None, header: Header, bod
         origin = table.find_id(parent)
         if origin is not None:
             table.touch(origin, state.touched)
-            origin.children.append(state.id)
+            if state.id not in origin.children:
+                origin.children.append(state.id)
 
 
 def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:
     if header.kind == TRIMMED:
         state.start_offset = max(state.start_offset, header.base)
+        table.deaths += 1
     elif header.kind == CONFIGURED:
         state.retention = unpack(body)
         table.retained = True
@@ -167,6 +171,7 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
 
 def _delete(table: ChannelTable, state: ChannelState) -> None:
     state.sealed = True
+    table.deaths += 1
     table.hide(state)
     state.deleted = True
     _release(table, state)
@@ -192,10 +197,12 @@ def show(reveal: Reveal) -> list[Any]:
     state = reveal.state
     listeners = state.listeners
     if reveal.kind == MESSAGES:
+        # The listeners count it before readers see it: who sees the end may rely on them.
+        waiters = None
+        if listeners is not None:
+            waiters = listeners.published(reveal.type, reveal.sender, reveal.end)
         state.end_offset = max(state.end_offset, reveal.end)
-        if listeners is None:
-            return []
-        return listeners.published(reveal.type, reveal.sender, reveal.end) or []
+        return waiters or []
     if reveal.kind != DELETED:
         state.ended = True
     return (listeners.changed() or []) if listeners is not None else []

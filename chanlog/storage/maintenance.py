@@ -25,8 +25,6 @@ def maintain(store: Store) -> None:
 def compact(store: Store) -> None:
     """The same for everything, the active segment included. Raises ``CorruptionError``."""
     with store.maintaining:
-        store.check_writable()
-        apply_retention(store)
         store.roll()
         _pass(store, forgiving=False)
 
@@ -37,17 +35,18 @@ def _pass(store: Store, *, forgiving: bool) -> None:
     sealed = [s for s in store.segments if isinstance(s, RawSegment) and s is not store.active]
     if sealed and _is_catalog_due(store, sealed):
         write_catalog(store)
-    groups: list[list[Segment]] = [[segment] for segment in sealed]
-    for group in [*groups, *_wasteful(store)]:
-        if any(segment.retired or segment.first in store.damaged for segment in group):
+    _cluster_each(store, [[segment] for segment in sealed], forgiving)
+    deaths = store.table.deaths
+    if deaths != store.deaths_seen:
+        _cluster_each(store, _wasteful(store), forgiving)
+        store.deaths_seen = deaths
+    _cluster_each(store, _small(store), forgiving)
+
+
+def _cluster_each(store: Store, groups: list[list[Segment]], forgiving: bool) -> None:
+    for group in groups:
+        if any(segment.first in store.damaged for segment in group):
             continue
-        try:
-            cluster(store, group)
-        except CorruptionError:
-            store.damaged.update(segment.first for segment in group)
-            if not forgiving:
-                raise
-    for group in _small(store):
         try:
             cluster(store, group)
         except CorruptionError:

@@ -139,6 +139,10 @@ def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
     path = folder.path / MARKER if folder.path is not None else None
     try:
         file = folder.open(MARKER, writable=False)
+    except NotADirectoryError:
+        raise NotALog(
+            f"{folder.path} is a file, and a log is a directory", path=folder.path
+        ) from None
     except FileNotFoundError:
         if read_only:
             raise _no_log(folder) from None

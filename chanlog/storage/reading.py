@@ -317,7 +317,12 @@ class Reader:
         """(base, end) of the offsets that ``segment`` has of the source, if any. What lies before
         may be left out if ``offset`` does not."""
         if isinstance(segment, ClusteredSegment):
-            entry = segment.index.find(self._source)
+            try:
+                entry = segment.index.find(self._source)
+            except CorruptionError:
+                if self._store.options.on_corruption == "raise":
+                    raise
+                return None
             return (entry.base, entry.end) if entry is not None else None
         positions = segment.positions(self._source)
         if not positions:

@@ -114,10 +114,24 @@ class Recoverer:
         store = self._store
         store.time_ns = max(store.time_ns, header.time_ns)
         for inner_position, inner in inside(segment.map, position, header):
+            if self._report.damage and inner.kind == MESSAGES:
+                self._name(segment, inner)
             reveal = apply(store.table, segment, inner_position, inner, segment.map)
             if reveal is not None:
                 reveal.state.end_offset = reveal.state.next_offset
                 reveal.state.ended = reveal.state.sealed
+
+    def _name(self, segment: RawSegment, header: Header) -> None:
+        """Give a name to a channel whose own was lost to damage, so that it can be read."""
+        table = self._store.table
+        if header.channel in table.removed or table.find_id(header.channel) is not None:
+            return
+        state = table.address(f"unnamed-{header.channel}")
+        if not state.id:
+            table.add(state, header.channel)
+            state.touched = segment.first
+            state.created_ns = header.time_ns
+            state.start_offset = state.next_offset = header.base
 
     def _broken(self, place: int, segment: RawSegment, position: int) -> int | None:
         """Something at ``position`` is not a batch. Returns where to go on, or ``None`` if this

@@ -122,7 +122,10 @@ class Store:
         self.appends = 0
         self.syncs = 0
         self.compactions = 0
+        # Segments that cannot be rewritten because of damage, and how much had died when dead
+        # space was last looked for.
         self.damaged: set[int] = set()
+        self.deaths_seen = 0
         self.listening: WeakSet[ChannelState] = WeakSet()
         self._opened: dict[ClusteredSegment, None] = {}
 
@@ -174,10 +177,12 @@ class Store:
                 state.positions.append(position)
                 active.tail = position + length
                 state.time_ns = now
-                state.next_offset = state.end_offset = offset + count
+                state.next_offset = offset + count
                 self.appends += 1
+                # The listeners count it before readers see it: who sees the end may rely on them.
                 if state.listeners is not None:
                     waiters = state.listeners.published(type, sender, offset + count)
+                state.end_offset = offset + count
                 if not self.dirty:
                     self.dirty = True
                     self.on_dirty()

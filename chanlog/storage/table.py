@@ -21,8 +21,8 @@ class ChannelTable:
     """
 
     __slots__ = (
-        "_known", "_placeholders", "base", "changed", "count", "live", "next_id", "removed",
-        "retained",
+        "_known", "_placeholders", "base", "changed", "count", "deaths", "gone", "live", "next_id",
+        "removed", "retained",
     )  # fmt: skip
 
     def __init__(self, base: Catalog | None = None) -> None:
@@ -30,6 +30,10 @@ class ChannelTable:
         self.count = base.visible if base is not None else 0
         # Whether any channel has ever been given a retention of its own.
         self.retained = False
+        # How often something has died: trims and deletes.
+        self.deaths = 0
+        # Names that the base still has, and that are free.
+        self.gone: set[str] = set()
         self.live: SortedDict[str, ChannelState] = SortedDict()
         self.changed: dict[int, ChannelState] = {}
         self.removed: set[int] = set()
@@ -99,6 +103,7 @@ class ChannelTable:
     def hide(self, state: ChannelState) -> None:
         """``state`` was deleted: its name is free. Once for each."""
         self.count -= 1
+        self.gone.add(state.name)
         if self.live.get(state.name) is state:
             del self.live[state.name]
 
@@ -118,6 +123,9 @@ class ChannelTable:
                     del self.live[state.name]
                 self._known[state.id] = state
         self.removed = {id for id in self.removed if catalog.find_id(id) is not None}
+        self.gone = {
+            name for name in self.gone if catalog.find(name) is not None and self.find(name) is None
+        }
 
     def states(self) -> Iterator[ChannelState]:
         """Every channel, hidden ones included, in order of ids; for passes over all of them."""
@@ -146,6 +154,6 @@ class ChannelTable:
         for name in self.base.names(prefix, after):
             if len(names) >= len(live) + count:
                 break
-            if name not in names and self.find(name) is not None:
+            if name not in names and name not in self.gone:
                 names[name] = None
         return sorted(names)[:count]
