@@ -125,7 +125,7 @@ class Store:
         # Segments that cannot be rewritten because of damage, and how much had died when dead
         # space was last looked for.
         self.damaged: set[int] = set()
-        self.deaths_seen = 0
+        self.deaths_seen = -1
         self.listening: WeakSet[ChannelState] = WeakSet()
         self._opened: dict[ClusteredSegment, None] = {}
 
