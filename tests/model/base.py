@@ -7,6 +7,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 import chanlog
 
+from ..support import ManualClock, host_with
 from .oracle import Item, Life, Oracle, Reader, Refused
 
 NAMES = ["a", "a/b", "b", "c", "d"]
+MICRO = timedelta(microseconds=2)
 SENDERS = [None, "agent", "person"]
 TYPES = [None, "token", "steer", ""]
 
@@ -54,6 +57,7 @@ class Base(RuleBasedStateMachine):
         self.generation = itertools.count()
         self.path = None if self.folder is None else self.folder / str(next(self.generation))
         self.oracle = Oracle()
+        self.clock = ManualClock()
         self.log = self.open()
         self.readers: list[tuple[chanlog.Subscription, Reader]] = []
         self.cursors: list[tuple[chanlog.Cursor, Reader]] = []
@@ -61,9 +65,17 @@ class Base(RuleBasedStateMachine):
         self.walks: list[tuple[Any, Life, list[tuple[Any, ...]]]] = []
         self.stale: list[tuple[chanlog.Channel, Life]] = []
         self.changed: set[str] = set()
+        self.unwalked: set[str] = set()
+        self.time_floor = self.time_latest = 0
 
     def open(self) -> chanlog.Log:
-        return chanlog.open(self.path, segment_bytes=64 * 1024, sync="os", background=False)
+        return chanlog.open(
+            self.path,
+            segment_bytes=64 * 1024,
+            sync="os",
+            background=False,
+            host=host_with(self.clock),
+        )
 
     def open_copy(self) -> None:
         """Go on with what a kill would leave: the files as they are, while the log is open."""
@@ -127,6 +139,8 @@ class Base(RuleBasedStateMachine):
         item = life.items[message.offset]
         if item.time_ns is None:
             item.time_ns = message.time_ns
+            assert message.time_ns >= self.time_floor, "time went back"
+            self.time_latest = max(self.time_latest, message.time_ns)
         assert message.time_ns == item.time_ns
         return (message.offset, *message[2:])
 
@@ -167,7 +181,12 @@ class Base(RuleBasedStateMachine):
             writer: (state.epoch, len(state.offsets)) for writer, state in life.writers.items()
         }
         assert info.parent == parent
-        assert info.retention == chanlog.Retention(count=life.keep)
+        assert info.retention == chanlog.Retention(**life.keep)
+        life.created = life.created or info.created
+        assert info.created == life.created
+        if life.own and life.items[-1].time_ns is not None:
+            assert info.last is not None
+            assert abs(info.last - chanlog.Message(0, life.items[-1].time_ns, None).time) < MICRO
 
     def everything_agrees(self) -> None:
         assert list(self.log.channels()) == self.oracle.names()
@@ -181,10 +200,16 @@ class Base(RuleBasedStateMachine):
         assert list(self.log.channels()) == self.oracle.names()
         for name in NAMES:
             self.info_agrees(name)
-        for name in sorted(self.changed):
-            if name in self.oracle.existing():
-                self.channel_agrees(self.oracle.lives[name])
+        for name, life in self.oracle.existing().items():
+            if name in self.changed | self.unwalked:
+                self.channel_agrees(life)
+            if name in self.changed:
+                life.stirred_ns = self.clock.now_ns
+            if life.used:
+                life.used, life.used_ns = False, self.clock.now_ns
         self.changed.clear()
+        self.unwalked.clear()
+        self.time_floor = self.time_latest
         assert self.log.statistics().channels == len(self.oracle.existing())
 
     @invariant()

@@ -51,8 +51,13 @@ class Life:
     items: list[Item] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     writers: dict[str, Writer] = field(default_factory=dict)
-    keep: int | None = None
+    keep: dict[str, float] = field(default_factory=dict)
     parent: tuple[Life, int] | None = None
+    own: int = 0  # How many messages are its own and not of the channel it was forked from.
+    created: Any = None  # Learned like the times of messages.
+    used: bool = True  # Whether this step made it, published to it or committed in it.
+    used_ns: int = 0  # When that was last so.
+    stirred_ns: int = 0  # When anything at all was last done to it.
 
     @property
     def end(self) -> int:
@@ -79,6 +84,8 @@ class Life:
             self.exists = True
         first = self.end
         self.items += items
+        self.own += len(items)
+        self.used = True
         return list(range(first, self.end))
 
     def finish(self) -> int:
@@ -103,6 +110,7 @@ class Life:
         if offset + 1 < self.position(cursor):
             raise Refused("CommitBehind")
         self.cursors[cursor] = offset + 1
+        self.used = True
 
     def seek(self, cursor: str, offset: int) -> None:
         self.must_live()
@@ -137,10 +145,18 @@ class Life:
             writer.offsets += self.publish(items[known:])
         return writer.offsets[sequence : sequence + len(items)]
 
-    def retire(self) -> None:
-        """What retention by count forgets."""
-        if self.keep is not None:
-            self.start = max(self.start, self.end - self.keep)
+    def retire(self, now_ns: int) -> None:
+        """What retention by count and age forgets."""
+        if "count" in self.keep:
+            self.start = max(self.start, self.end - int(self.keep["count"]))
+        if "age" in self.keep:
+            oldest = now_ns - self.keep["age"] * 1e9
+            while self.start < self.end and self.items[self.start].time_ns < oldest:
+                self.start += 1
+
+    def idle(self, since_ns: int, now_ns: int) -> bool:
+        """Whether its ``ttl`` had passed, had it been left alone since then."""
+        return "ttl" in self.keep and now_ns - since_ns > self.keep["ttl"] * 1e9
 
 
 class Oracle:

@@ -26,12 +26,7 @@ SETTINGS = settings(
 
 
 class InMemory(Writing, Reading):
-    @rule(twin=twins)
-    def compact(self, twin):
-        self.call(twin, self.log, "compact")
-        for life in self.oracle.existing().values():
-            life.retire()
-            self.changed.add(life.name)
+    pass
 
 
 class OnDisk(InMemory):
@@ -48,7 +43,7 @@ class OnDisk(InMemory):
             assert life.end >= 0
         self.readers, self.cursors, self.producers = [], [], []
         self.walks, self.stale = [], []
-        self.changed.update(self.oracle.existing())
+        self.unwalked.update(self.oracle.existing())
 
     @rule()
     def reopen(self):

@@ -14,6 +14,7 @@ from .oracle import Life
 
 cursor_names = st.sampled_from(["one", "two"])
 producer_names = st.sampled_from(["p", "q"])
+KEEPS = [{}, {}, {"count": 1}, {"count": 50}, {"age": 1000.5, "count": 200}, {"ttl": 3000.5}]
 
 
 class Writing(Base):
@@ -138,13 +139,30 @@ class Writing(Base):
             lambda: self.call(twin, channel, "fork", onto, at=at).name,
         )
 
-    @rule(name=names, keep=st.sampled_from([None, 1, 5, 50]), twin=twins)
+    @rule(name=names, keep=st.sampled_from(KEEPS), twin=twins)
     def configure(self, name, keep, twin):
         channel, life = self.channel(name)
-        self.call(
-            twin, channel, "configure", None if keep is None else chanlog.Retention(count=keep)
-        )
+        self.call(twin, channel, "configure", chanlog.Retention(**keep) if keep else None)
         life.exists, life.keep = True, keep
+
+    @rule(seconds=st.integers(1, 2000))
+    def advance_the_clock(self, seconds):
+        self.clock.advance(seconds)
+
+    @rule(twin=twins)
+    def compact(self, twin):
+        """Afterwards nothing is different, but for what retention forgets."""
+        self.call(twin, self.log, "compact")
+        now = self.clock.now_ns
+        held = {reader.life for _, reader in self.readers + self.cursors}
+        there = set(self.log.channels())
+        for name, life in self.oracle.existing().items():
+            if life.idle(life.stirred_ns, now) and life not in held:
+                assert name not in there
+            if life.idle(life.used_ns, now) and name not in there:
+                self.oracle.delete(life)
+            life.retire(now)
+            self.unwalked.add(name)
 
     @rule(name=names, cursor=cursor_names, place=places, twin=twins)
     def commit(self, name, cursor, place, twin):
