@@ -61,10 +61,28 @@ _count.__name__ = "count"
 _speed.__name__ = "speed"
 
 
+class _Intermixed(argparse.ArgumentParser):
+    """A parser that lets options stand between arguments: ``pub DIR CHANNEL --json DATA``.
+
+    argparse gives an optional argument its (empty) value at the first option it meets.
+    """
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._inside:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def build() -> argparse.ArgumentParser:
     """The parser of the whole command line; ``run`` of its result is the command to call."""
     # Accepted before and behind the command; SUPPRESS keeps the one from undoing the other.
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = _Intermixed(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument(
         "--color",
         choices=("auto", "always", "never"),
@@ -78,9 +96,12 @@ def build() -> argparse.ArgumentParser:
         epilog="Commands that only read work on a directory that another process is writing. "
         "'chanlog demo' shows the whole idea in half a minute.",
         parents=[common],
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Intermixed
+    )
 
     def command(name: str, module: str, summary: str, more: str = "") -> argparse.ArgumentParser:
         made = commands.add_parser(
@@ -88,6 +109,7 @@ def build() -> argparse.ArgumentParser:
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.{' ' + more if more else ''}",
             parents=[common],
+            allow_abbrev=False,
         )
         made.set_defaults(run=_lazily(module, name))
         return made

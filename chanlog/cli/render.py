@@ -75,8 +75,13 @@ def _jsonable(value: Any) -> Any:
 
 
 def to_json(value: Any, *, ascii_only: bool = False) -> str:
-    """One line of JSON for whatever a message can carry."""
-    return json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
+    """One line of JSON, all of it printable, for whatever a message can carry."""
+    shown = json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
+    if shown.isprintable():
+        return shown
+    # json leaves DEL, the upper controls and line separators as they are; terminals obey some.
+    shown = json.dumps(_jsonable(value), ensure_ascii=True, allow_nan=False)
+    return shown.replace("\x7f", "\\u007f")
 
 
 def from_json(text: str | bytes) -> Any:
@@ -109,9 +114,7 @@ def data_text(data: Any) -> str:
             return f"base64:{base64.b64encode(data).decode()}"
     if isinstance(data, str) and data.isprintable():
         return data
-    shown = to_json(data)
-    # json.dumps leaves the upper control characters and line separators as they are.
-    return shown if shown.isprintable() else to_json(data, ascii_only=True)
+    return to_json(data)
 
 
 def line(message: Message) -> tuple[str, str, str, str]:

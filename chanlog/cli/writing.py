@@ -191,7 +191,8 @@ def rm(arguments: argparse.Namespace) -> int:
     with chanlog.open(arguments.dir, create=False) as log:
         count = sum(existing(log, arguments.dir, name).count for name in names)
         what = names[0] if len(names) == 1 else f"{len(names)} channels"
-        if not arguments.yes and not _agreed(f"delete {what} with {count:,} messages?"):
+        messages = "1 message" if count == 1 else f"{count:,} messages"
+        if not arguments.yes and not _agreed(f"delete {what} with {messages}?"):
             print("chanlog: nothing was deleted", file=sys.stderr)
             return 1
         for name in names:

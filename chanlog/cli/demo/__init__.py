@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -79,17 +79,16 @@ def _play(
         agent=agent,
         client=client,
     )
-    stage.open()
-    try:
+    with ExitStack() as afterwards:  # each is done, whatever becomes of the others
+        afterwards.callback(client.drop)
+        afterwards.callback(agent.stop)
+        afterwards.callback(stage.close)
+        stage.open()
         story.play()
-    finally:
-        stage.close()
-        agent.stop()
-        client.drop()
     ledger, answers = account.balance(
         directory,
         channel,
-        terminal=client.receipts,
+        client=client.receipts,
         messages=client.messages,
         dashboard=work / "receipts",
         paid=work / "paid",
@@ -135,7 +134,7 @@ def _stage(arguments: argparse.Namespace, channel: str) -> Stage:
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and encoding == "utf8":
         from .screen import LiveStage
 
-        return LiveStage(channel, color=wants_color(arguments), speed=arguments.speed)
+        return LiveStage(channel, color=wants_color(arguments))
     return PlainStage(channel)
 
 

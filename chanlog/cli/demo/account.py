@@ -23,7 +23,7 @@ def balance(
     directory: Path,
     channel: str,
     *,
-    terminal: Sequence[Receipt],
+    client: Sequence[Receipt],
     messages: Sequence[Message],
     dashboard: Path,
     paid: Path,
@@ -35,7 +35,7 @@ def balance(
         published = list(log.channel(channel).replay())
     ledger = reckon(
         map(_entry, published),
-        {"terminal": terminal, "dashboard": receipts(dashboard)},
+        {"client": client, "dashboard": receipts(dashboard)},
         payments(paid),
         kills=kills,
         wrong=misread(messages, text),

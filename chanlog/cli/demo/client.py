@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import chanlog
-from chanlog import ChanlogError, HandleClosed, Log, LogClosed, Message, Subscription
+from chanlog import HandleClosed, Log, LogClosed, Message, Subscription
 
 from .ledger import Receipt
 
@@ -92,6 +92,6 @@ class Client:
                 self.tell("end", None)
         except (HandleClosed, LogClosed):
             if not connection.dropped.is_set():
-                raise
-        except ChanlogError as error:
+                self.tell("failed", "its connection was closed under it")
+        except Exception as error:  # whatever it is, the story must not wait for ever
             self.tell("failed", error)

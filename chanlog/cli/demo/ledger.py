@@ -79,23 +79,23 @@ class Ledger:
         """What is not as it must be; empty for a clean ledger."""
         checks = [
             (not self.tokens, "nothing was published"),
-            (self.skipped, f"{self.skipped} tokens were never published"),
-            (self.published_twice, f"{self.published_twice} tokens were published twice"),
             (not self.deliveries, "nobody received anything"),
-            (self.generated_twice, f"{self.generated_twice} tokens were generated twice"),
-            (self.unpaid, f"{self.unpaid} tokens were published that nobody generated"),
+            (self.skipped, f"{_count(self.skipped, 'token')} never published"),
+            (self.published_twice, f"{_count(self.published_twice, 'token')} published twice"),
+            (self.generated_twice, f"{_count(self.generated_twice, 'token')} generated twice"),
+            (self.unpaid, f"{_count(self.unpaid, 'token')} published that nobody generated"),
             (
                 self.in_flight > self.kills,
-                f"{self.in_flight} tokens were in flight at {self.kills} kills",
+                f"{_count(self.in_flight, 'token')} in flight at {_count(self.kills, 'kill')}",
             ),
-            (self.wrong, f"{self.wrong} tokens are not those of the text"),
+            (self.wrong, f"{_count(self.wrong, 'token')} not that of the text"),
         ]
         for one in self.deliveries:
             checks += [
-                (one.lost, f"{one.client}: {one.lost} messages were lost"),
-                (one.doubled, f"{one.client}: {one.doubled} messages came twice"),
-                (one.disordered, f"{one.client}: {one.disordered} messages came out of order"),
-                (one.strange, f"{one.client}: {one.strange} messages are not those of the log"),
+                (one.lost, f"{one.client}: {_count(one.lost, 'message')} lost"),
+                (one.doubled, f"{one.client}: {_count(one.doubled, 'message')} doubled"),
+                (one.disordered, f"{one.client}: {_count(one.disordered, 'message')} disordered"),
+                (one.strange, f"{one.client}: {_count(one.strange, 'message')} not of the log"),
             ]
         return [text for wrong, text in checks if wrong]
 
@@ -189,6 +189,10 @@ def _delivery(client: str, numbers: Mapping[int, int | None], rows: Iterable[Rec
         p50=_quantile(delays, 0.50),
         p99=_quantile(delays, 0.99),
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _quantile(sorted_ns: Sequence[int], share: float) -> float | None:

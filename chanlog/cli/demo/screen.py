@@ -45,6 +45,11 @@ def width(text: str) -> int:
     )
 
 
+def _size() -> tuple[int, int]:
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    return columns or 80, rows or 24  # a terminal that does not know says 0
+
+
 def cut(text: str, columns: int) -> str:
     """``text`` in exactly so many columns: padded, or shortened with an ellipsis."""
     if width(text) > columns:
@@ -139,7 +144,6 @@ class LiveStage(Stage):
     """The whole terminal, given back as it was."""
 
     color: bool = True
-    speed: float = 1.0
     transcript: Transcript = field(default_factory=lambda: Transcript(76))
     _opened: bool = False
     _drawn: float = 0.0
@@ -169,7 +173,7 @@ class LiveStage(Stage):
         if not self._opened or now - self._drawn < _FRAME_SECONDS:
             return
         self._drawn = now
-        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        columns, rows = _size()
         # The last column stays free: some terminals wrap when it is written.
         self.transcript.resize(columns - 3)
         lines = self._head(columns - 1)
@@ -211,7 +215,7 @@ class LiveStage(Stage):
                 "in a directory",
             ),
             (
-                "terminal",
+                "client",
                 client,
                 "●" if self.client_there else "✖",
                 self.client,
