@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -76,6 +77,19 @@ def _jsonable(value: Any) -> Any:
 
 def to_json(value: Any, *, ascii_only: bool = False) -> str:
     """One line of JSON, all of it printable, for whatever a message can carry."""
+    try:
+        return _to_json(value, ascii_only)
+    except RecursionError:
+        # Deeper than Python's guess of what is sane; a message may be.
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + 10_000)
+        try:
+            return _to_json(value, ascii_only)
+        finally:
+            sys.setrecursionlimit(limit)
+
+
+def _to_json(value: Any, ascii_only: bool) -> str:
     shown = json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
     if shown.isprintable():
         return shown
@@ -121,8 +135,8 @@ def line(message: Message) -> tuple[str, str, str, str]:
     """A message for people: offset, time, who and what kind, the rest."""
     offset, time = f"{message.offset:>7}", time_text(message.time)
     if isinstance(message, Gap):
-        stop = message.offset + message.count
-        return offset, time, "GAP", f"{message.count} messages lost to damage, next is {stop}"
+        stop = message.offset + message.missing
+        return offset, time, "GAP", f"{message.missing} messages lost to damage, next is {stop}"
     who = f"{data_text(message.sender or '-')} {data_text(message.type or '-')}"
     extra = "" if message.key is None else f"[{data_text(message.key)}] "
     for key, value in (message.headers or {}).items():
@@ -134,7 +148,7 @@ def message_json(message: Message) -> dict[str, Any]:
     """A message for programs; ``type``, ``key``, ``headers``, ``sender`` only where given."""
     made: dict[str, Any] = {"offset": message.offset, "time_ns": message.time_ns}
     if isinstance(message, Gap):
-        return {**made, "gap": message.count}
+        return {**made, "gap": message.missing}
     for name in ("type", "key", "headers", "sender"):
         if (value := getattr(message, name)) is not None:
             made[name] = value

@@ -204,7 +204,7 @@ def test_messages_cannot_move_the_cursor(run, tmp_path: Path):
     """What was published must not recolour or rewrite somebody's terminal."""
     evil = "\x1b[2Jgone\x9b31m\u2028\r"
     with chanlog.open(tmp_path / "log") as log:
-        channel = log.channel("c", sender=evil)
+        channel = log.channel("c", sender="s")
         channel.publish(evil, type=evil, key=evil, headers={evil: evil})
     done = run("tail", tmp_path / "log", "c")
     assert done.returncode == 0

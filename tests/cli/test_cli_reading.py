@@ -128,7 +128,7 @@ class TestTail:
     @pytest.mark.parametrize(
         ("options", "status", "text"),
         [
-            (["--after", "9"], 1, "9"),
+            (["--after", "9"], 1, "lies in the future"),
             (["--since", "yesterday"], 2, "yesterday"),
             (["--types", ","], 2, "--types"),
         ],

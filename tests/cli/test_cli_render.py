@@ -68,6 +68,13 @@ def test_what_is_not_json_is_a_value_error(text):
         render.from_json(text)
 
 
+def test_a_deeply_nested_payload_can_be_shown():
+    deep: list = []
+    for _ in range(1022):
+        deep = [deep]
+    assert render.data_text(deep) == "[" * 1023 + "]" * 1023
+
+
 def test_a_message_as_json_leaves_out_what_was_not_given():
     bare = render.message_json(Message(3, 5, None))
     assert bare == {"offset": 3, "time_ns": 5, "data": None}

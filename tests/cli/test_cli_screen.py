@@ -64,7 +64,7 @@ def test_the_head_fits(columns, color):
     import re
 
     stage = LiveStage("workflow-" + "x" * 40, color=color)
-    stage.life, stage.agent_there = "life 12, pid 4194304", True
+    stage.life, stage.process, stage.agent_there = 12, "pid 4194304", True
     for stage.step in range(5):
         for line in stage._head(columns):
             plain = re.sub(r"\x1b\[[0-9;]*m", "", line)

@@ -97,7 +97,7 @@ class TestPub:
             (["--json"], b"1\n2\n\n", "line 3: it is not JSON"),
             (["--json"], b'1\n2\n{"$bytes": "?"}\n', "line 3: it is not JSON"),
             (["--json"], b"1\n2\n" + b"[" * 100_000 + b"\n", "line 3: "),
-            (["--json"], b"1\n2\n" + b"[" * 600 + b"]" * 600 + b"\n4", "line 3: "),
+            (["--json"], b"1\n2\n" + b"[" * 5000 + b"]" * 5000 + b"\n4", "line 3: "),
             (["--json"], b"1\n2\n123456789012345678901234567890\n4\n", "line 3: "),
             (["--json"], b'1\n2\n"\\ud800"\n4\n', "line 3: "),
             ([], b"1\n2\n\xff\n4\n", "line 3: it is not UTF-8 at byte 0; use --bytes"),

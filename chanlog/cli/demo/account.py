@@ -92,6 +92,8 @@ def steering(messages: Iterable[Message]) -> list[Steering]:
 def lines(ledger: Ledger, answers: Iterable[Steering]) -> Iterator[str]:
     """The ledger in plain lines of at most 79 columns."""
     yield _row("", *(one.client for one in ledger.deliveries))
+    # The one looks from outside, again and again; the other is woken by the publish itself.
+    yield _row("", "other process", "same process")
     yield _row("tokens published", ledger.tokens, ledger.tokens)
     yield _row("tokens delivered", *(one.tokens for one in ledger.deliveries))
     yield _row("lost", *(one.lost for one in ledger.deliveries))
@@ -114,7 +116,7 @@ def _row(title: str, *cells: object) -> str:
     made = f"  {title:<26}"
     for cell in cells:
         text = str(cell)
-        made += text if text.startswith("  ") else f"{text:>12}"
+        made += text if text.startswith("  ") else f"{text:>15}"
     return made.rstrip()
 
 

@@ -206,7 +206,13 @@ class LiveStage(Stage):
         agent = "here" if self.agent_there else "gone"
         client = "here" if self.client_there else "gone"
         cells = [
-            ("agent", agent, "●" if self.agent_there else "✖", self.agent, self.life),
+            (
+                f"agent, life {self.life}" if self.life else "agent",
+                agent,
+                "●" if self.agent_there else "✖",
+                self.agent,
+                self.process,
+            ),
             (
                 self.channel,
                 "here",

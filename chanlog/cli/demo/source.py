@@ -15,7 +15,7 @@ __all__ = ["START", "Passage", "Place", "Plan", "passages", "plan", "read", "sty
 
 PASSAGE_CHARACTERS_MAX = 8192
 _HEADING_WORDS_MAX = 10
-_TOKEN = re.compile(r"\s*\w{1,8}|\s*[^\w\s]{1,8}|\s+")
+_TOKEN = re.compile(r"\s*\w{1,12}|\s*[^\w\s]{1,12}|\s+")
 
 
 class Place(NamedTuple):

@@ -40,8 +40,8 @@ class Event:
 class Stage:
     """What is to be seen. The story changes the fields and calls the methods; a screen shows it.
 
-    ``agent`` and ``client`` say in a few words how the two are, ``life`` which process the agent
-    is; the booleans whether they are
+    ``agent`` and ``client`` say in a few words how the two are, ``life`` and ``process`` which
+    process the agent is; the booleans whether they are
     there; ``published`` and ``received`` count messages.
     """
 
@@ -49,7 +49,8 @@ class Stage:
     began: float = field(default_factory=time.monotonic)
     step: int = 0
     agent: str = "is started"
-    life: str = ""
+    life: int = 0
+    process: str = ""
     agent_there: bool = False
     client: str = "is not there yet"
     client_there: bool = False

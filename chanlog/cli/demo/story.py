@@ -138,7 +138,7 @@ class Story:
         self.until(lambda: "up" in self.facts, mood=None)
         stage, up, pid = self.stage, self.facts["up"], self.agent.pid
         stage.agent_there = True
-        stage.life = f"life {up['life']}, pid {pid}"
+        stage.life, stage.process = up["life"], f"pid {pid}"
         stage.agent = "streams" if self.mood == "streaming" else "waits"
         if up["life"] == 1:
             stage.tell("agent", f"starts, pid {pid}, and streams into {stage.channel}")
