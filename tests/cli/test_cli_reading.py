@@ -1,0 +1,232 @@
+"""ls, info, tail, cursors, verify: on a closed directory, and on one that is being written."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cli_processes import environment
+
+import chanlog
+
+
+def objects(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class TestLs:
+    def test_names_in_order(self, run, directory):
+        assert run("ls", directory).stdout == "over\ntalk/1\n"
+
+    def test_a_prefix_and_a_pattern(self, run, directory):
+        assert run("ls", directory, "ta").stdout == "talk/1\n"
+        assert run("ls", directory, "--pattern", "*ve?").stdout == "over\n"
+        assert run("ls", directory, "none").stdout == ""
+
+    def test_json(self, run, directory):
+        assert objects(run("ls", directory, "--json").stdout) == [
+            {"channel": "over"},
+            {"channel": "talk/1"},
+        ]
+
+    def test_long(self, run, directory):
+        title, over, talk = run("ls", directory, "-l").stdout.splitlines()
+        assert title.split() == ["start", "end", "count", "last", "channel"]
+        assert over.split()[:3] == ["0", "1", "1"] and over.split()[-2:] == ["ended", "over"]
+        assert talk.split()[:3] == ["0", "3", "3"] and talk.split()[-1] == "talk/1"
+        one = objects(run("ls", directory, "-l", "--json").stdout)[0]
+        assert one["channel"] == "over" and one["ended"] is True
+
+
+class TestInfo:
+    def test_of_a_log(self, run, directory):
+        shown = run("info", directory).stdout
+        assert "channels       2" in shown
+        one = objects(run("info", directory, "--json").stdout)[0]
+        assert one["channels"] == 2 and one["clean"] is True and one["disk_bytes"] > 0
+
+    def test_of_a_channel(self, run, directory):
+        shown = run("info", directory, "talk/1").stdout
+        assert "3, offsets 0 up to 3" in shown
+        assert "billing at 1, lag 2" in shown
+        one = objects(run("info", directory, "talk/1", "--json").stdout)[0]
+        assert (one["start_offset"], one["end_offset"], one["count"]) == (0, 3, 3)
+        assert one["cursors"] == {"billing": 1}
+        assert one["ended"] is False and one["retention"] == {} and one["parent"] is None
+
+    def test_shows_retention_fork_and_producer(self, run, tmp_path):
+        with chanlog.open(tmp_path / "log") as log:
+            channel = log.channel("a")
+            channel.publish("x")
+            channel.configure(chanlog.Retention(count=5, age=timedelta(days=1)))
+            channel.fork("b", at=1)
+            log.channel("b").producer("agent", epoch=3).publish("y")
+        assert "age 1 day, 0:00:00, count 5" in run("info", tmp_path / "log", "a").stdout
+        shown = run("info", tmp_path / "log", "b").stdout
+        assert "a at 1" in shown
+        assert "agent, epoch 3, next sequence 1" in shown
+
+    def test_of_a_channel_that_is_not_there(self, run, directory):
+        done = run("info", directory, "nobody")
+        assert done.returncode == 1
+        assert done.stderr.startswith("chanlog: there is no channel 'nobody'")
+
+
+class TestCursors:
+    def test_all_and_of_one_channel(self, run, directory):
+        for more in ([], ["talk/1"]):
+            _, row = run("cursors", directory, *more).stdout.splitlines()
+            assert row.split() == ["1", "2", "billing", "talk/1"]
+        assert objects(run("cursors", directory, "--json").stdout) == [
+            {"channel": "talk/1", "cursor": "billing", "position": 1, "lag": 2}
+        ]
+        assert run("cursors", directory, "over", "--json").stdout == ""
+        assert run("cursors", directory, "nobody").returncode == 1
+
+
+class TestTail:
+    def test_prints_from_the_start(self, run, directory):
+        first, second, third = run("tail", directory, "talk/1").stdout.splitlines()
+        assert first.split()[0] == "0" and first.endswith("agent token  hello")
+        assert second.endswith('agent status  [k] life=2 {"n": 1}')
+        assert third.endswith("base64:/wA=")
+
+    def test_json_carries_everything(self, run, directory):
+        first, second, third = objects(run("tail", directory, "talk/1", "--json").stdout)
+        assert first.pop("time_ns") > 0
+        assert first == {"offset": 0, "type": "token", "sender": "agent", "data": "hello"}
+        assert (second["key"], second["headers"]) == ("k", {"life": 2})
+        assert third["data"] == {"$bytes": base64.b64encode(b"\xff\x00").decode()}
+
+    @pytest.mark.parametrize(
+        ("options", "offsets"),
+        [
+            (["--after", "0"], [1, 2]),
+            (["--after", "2"], []),
+            (["--last", "1"], [2]),
+            (["--last", "0"], []),
+            (["--last", "99"], [0, 1, 2]),
+            (["--types", "status"], [1]),
+            (["--types", "status, token"], [0, 1, 2]),
+            (["--types", "none"], []),
+            (["--last", "2", "--types", "token"], [2]),
+            (["--since", "2000-01-01"], [0, 1, 2]),
+        ],
+    )
+    def test_starts_where_it_is_told(self, options, offsets, run, directory):
+        done = run("tail", directory, "talk/1", "--json", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [one["offset"] for one in objects(done.stdout)] == offsets
+
+    def test_since_a_time_to_come_prints_nothing(self, run, directory):
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        assert run("tail", directory, "talk/1", "--since", later).stdout == ""
+
+    @pytest.mark.parametrize(
+        ("options", "status", "text"),
+        [
+            (["--after", "9"], 1, "lies in the future"),
+            (["--since", "yesterday"], 2, "yesterday"),
+            (["--types", ","], 2, "--types"),
+        ],
+    )
+    def test_says_what_is_wrong(self, options, status, text, run, directory):
+        done = run("tail", directory, "talk/1", *options)
+        assert done.returncode == status and text in done.stderr
+        assert done.stderr.startswith("chanlog: ") and done.stderr.count("\n") == 1
+
+    def test_trimmed_messages_are_said_to_be_trimmed(self, run, directory):
+        with chanlog.open(directory) as log:
+            log.channel("talk/1").trim(2)
+        done = run("tail", directory, "talk/1", "--after", "0")
+        assert done.returncode == 1 and "talk/1" in done.stderr
+        assert run("tail", directory, "talk/1").stdout.split()[0] == "2"
+
+    def test_a_channel_that_is_not_there(self, run, directory):
+        done = run("tail", directory, "nobody")
+        assert done.returncode == 1 and "'nobody'" in done.stderr
+
+    def test_following_ends_when_the_channel_has_ended(self, run, directory):
+        done = run("tail", directory, "over", "-f", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [one["data"] for one in objects(done.stdout)] == ["bye"]
+
+
+class TestLive:
+    def test_without_f_it_prints_what_is_there_now(self, run, writer, tmp_path):
+        owner = writer(tmp_path / "log")
+        owner.tell('["c", "t", 1]')
+        done = run("tail", tmp_path / "log", "c", "--json")
+        assert [one["data"] for one in objects(done.stdout)] == [1]
+        assert run("ls", tmp_path / "log").stdout == "c\n"
+        owner.tell('["d", "t", 1]')
+        assert run("ls", tmp_path / "log").stdout == "c\nd\n"
+
+    def test_follows_across_the_kill_of_the_writer(self, spawn, writer, tmp_path):
+        """The follower outlives the process that owns the directory, and misses nothing."""
+        owner = writer(tmp_path / "log")
+        owner.tell('["c", "t", "first"]')
+        follower = spawn("tail", tmp_path / "log", "c", "-f", "--json")
+        assert json.loads(follower.stdout.readline())["data"] == "first"
+        owner.tell('["c", "t", "second"]')
+        assert json.loads(follower.stdout.readline())["data"] == "second"
+        owner.signal(signal.SIGKILL)
+        assert owner.popen.wait() == -signal.SIGKILL
+        heir = writer(tmp_path / "log")
+        assert heir.tell('["c", "t", "third"]') == "2\n"
+        third = json.loads(follower.stdout.readline())
+        assert (third["offset"], third["data"]) == (2, "third")
+        heir.tell('["c", "end", null]')
+        assert follower.finish() == (0, "", "")
+
+    def test_waits_for_a_channel_that_is_not_there_yet(self, spawn, writer, tmp_path):
+        owner = writer(tmp_path / "log")
+        follower = spawn("tail", tmp_path / "log", "c", "-f", "--json", "--types", "good")
+        assert follower.stderr.readline() == "chanlog: waiting for channel 'c'\n"
+        owner.tell('["c", "bad", 1]')
+        owner.tell('["c", "good", 2]')
+        assert json.loads(follower.stdout.readline())["data"] == 2
+        owner.tell('["c", "end", null]')
+        assert follower.finish()[0] == 0
+
+
+class TestVerify:
+    def test_a_sound_log(self, run, directory):
+        done = run("verify", directory)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("all is well: ")
+        one = objects(run("verify", directory, "--json").stdout)[-1]
+        assert one["problems"] == 0 and one["messages"] == 4
+
+    def test_a_damaged_one_says_where_and_ends_with_1(self, run, directory):
+        flip(directory, b"hello")
+        done = run("verify", directory)
+        assert done.returncode == 1
+        assert "bytes" in done.stdout and "1 problem:" in done.stdout
+        *problems, last = objects(run("verify", directory, "--json").stdout)
+        assert last["problems"] == len(problems) == 1
+        assert problems[0]["start"] < problems[0]["stop"]
+
+    def test_of_a_live_log(self, run, writer, tmp_path):
+        writer(tmp_path / "log").tell('["c", "t", "x"]')
+        assert run("verify", tmp_path / "log").returncode == 0
+
+    def test_shows_progress_on_a_terminal(self, terminal, directory):
+        pytest.importorskip("rich")
+        shown = terminal("verify", directory, env=environment(TERM="xterm-256color"))
+        assert "all is well" in shown
+
+
+def flip(directory, payload: bytes) -> None:
+    """Damage one byte of ``payload`` wherever it is stored."""
+    found = 0
+    for path in directory.iterdir():
+        if path.is_file() and payload in (content := path.read_bytes()):
+            place = content.index(payload)
+            damaged = bytes([content[place] ^ 1])
+            path.write_bytes(content[:place] + damaged + content[place + 1 :])
+            found += 1
+    assert found == 1
