@@ -56,7 +56,7 @@ class Settings:
     folder: Path
     shapes: tuple[str, ...] = ("A", "B", "C")
     peers: tuple[str, ...] = ()
-    runs: int = 7
+    runs: int = 5
     seconds: float = 0.3
     pool: int = 32_768
     threads: tuple[int, ...] = (16, 64)
@@ -76,14 +76,14 @@ class Settings:
         return replace(
             self,
             runs=3,
-            seconds=0.02,
+            seconds=0.01,
             pool=4_096,
             tasks=200,
             replay_messages_max=10_000,
             channels=50,
             channel_messages=100,
             channels_read=5,
-            wakes=30,
+            wakes=20,
             idle=50,
             open_bytes=(4 * MIB,),
             open_tail=1_000,
