@@ -17,28 +17,31 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One kind of payload. ``make(i)`` is the i-th, about ``size_bytes`` long when packed;
-    ``encode`` and ``decode`` are for peers that carry bytes alone, and leave bytes alone."""
+    """One kind of payload. ``make(i)`` is the i-th; ``encode`` and ``decode`` are for peers that
+    carry bytes alone, and leave bytes alone."""
 
     name: str
     text: str
-    size_bytes: int
     make: Callable[[int], Any]
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
 
+    @property
+    def size_bytes(self) -> int:
+        """How long a payload is when msgpack has packed it, about."""
+        return len(msgpack.packb(self.make(100_000)))
+
 
 SHAPES = {
-    "A": Shape("A", "100 bytes", 102, lambda i: b"%016d" % i + b"a" * 84, bytes, bytes),
+    "A": Shape("A", "100 bytes", lambda i: b"%016d" % i + b"a" * 84, bytes, bytes),
     "B": Shape(
         "B",
         "a token event",
-        26,
         lambda i: {"t": "delta", "i": i, "s": " token"},
         msgpack.packb,
         msgpack.unpackb,
     ),
-    "C": Shape("C", "1 KiB", 1027, lambda i: b"%016d" % i + b"c" * 1008, bytes, bytes),
+    "C": Shape("C", "1 KiB", lambda i: b"%016d" % i + b"c" * 1008, bytes, bytes),
 }
 
 
