@@ -14,7 +14,8 @@ import pytest
 from benchmarks import append, open, replay, wake
 from benchmarks.__main__ import WORKLOADS, main
 from benchmarks.harness import Case, Claim, Figure, WrongResult, check, compare, measure, paced
-from benchmarks.peers import PEERS, ThreadQueue
+from benchmarks.peers import PEERS
+from benchmarks.peers.queues import ThreadQueue
 from benchmarks.report import claims, table
 from benchmarks.settings import SHAPES, Settings
 
