@@ -1,0 +1,197 @@
+"""Measure contestants in turn, and make sure that each did the work.
+
+Two cores shared with other work make absolute figures drift within minutes, so the contestants of
+a case take turns (A B C A B C ...), the median of the rounds counts, and a ratio is the median of
+the ratios within each round, which the drift leaves alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import operator
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, cycle, islice
+from typing import Any
+
+__all__ = [
+    "Case",
+    "Claim",
+    "Figure",
+    "Sample",
+    "WrongResult",
+    "busy",
+    "check",
+    "compare",
+    "measure",
+    "paced",
+    "percentiles",
+]
+
+Sample = Mapping[str, float]
+"""What one measurement gave, by unit: ``messages/s``, ``p50 us``, ``ms``, ..."""
+
+
+class WrongResult(AssertionError):
+    """A contestant lost, doubled or changed what it was given: its speed means nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The same work for several contestants; the others are compared with ``yardstick``."""
+
+    workload: str
+    name: str
+    shape: str
+    yardstick: str
+    contestants: Mapping[str, Callable[[], Sample]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """All rounds of one contestant in one unit. ``ratio`` is its speed over the yardstick's (2 is
+    twice as fast, whatever the unit), ``None`` where the yardstick did not take part."""
+
+    workload: str
+    case: str
+    shape: str
+    contestant: str
+    unit: str
+    values: Sequence[float]
+    ratio: float | None
+
+    @property
+    def median(self) -> float:
+        """The middle of all rounds."""
+        return statistics.median(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A ratio that the project has promised: the speed of one contestant over that of another.
+
+    ``ours`` and ``theirs`` are (case, contestant). With ``cost`` the ratio is turned round and must
+    be ``bound`` at most; without, it must be ``bound`` at least. ``shapes`` are those it is about.
+    """
+
+    text: str
+    unit: str
+    ours: tuple[str, str]
+    theirs: tuple[str, str]
+    bound: float
+    cost: bool = False
+    shapes: str = "ABC"
+
+
+def measure(case: Case, runs: int) -> list[Figure]:
+    """Let the contestants of a case take turns ``runs`` times."""
+    rounds: dict[str, list[Sample]] = {name: [] for name in case.contestants}
+    for _ in range(runs):
+        for name, contestant in case.contestants.items():
+            # What others left in memory must not be walked by the collector on our time.
+            gc.collect()
+            gc.freeze()
+            try:
+                rounds[name].append(contestant())
+            except Exception as error:
+                error.add_note(f"in {case.workload}, {case.name}, shape {case.shape}: {name}")
+                raise
+            finally:
+                gc.unfreeze()
+    figures = []
+    for name, samples in rounds.items():
+        for unit in samples[0]:
+            ours = [sample[unit] for sample in samples]
+            theirs = [sample[unit] for sample in rounds.get(case.yardstick, ()) if unit in sample]
+            figures.append(
+                Figure(
+                    workload=case.workload,
+                    case=case.name,
+                    shape=case.shape,
+                    contestant=name,
+                    unit=unit,
+                    values=ours,
+                    ratio=compare(ours, theirs, unit),
+                )
+            )
+    return figures
+
+
+def compare(ours: Sequence[float], theirs: Sequence[float], unit: str) -> float | None:
+    """The median of our speed over theirs, round by round; ``None`` without theirs."""
+    if not theirs:
+        return None
+    ratio = float(statistics.median(map(operator.truediv, ours, theirs)))
+    return ratio if unit.endswith("/s") else 1 / ratio
+
+
+def paced(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -> tuple[int, float]:
+    """Call ``call`` with the items, over and over, for about ``seconds``: (calls, calls a second).
+
+    The first call is not timed: it may make what all others find. The clock is read between ever
+    larger runs of calls, so that reading it costs a fast contestant nothing and a slow one does
+    not run on for minutes.
+    """
+    clock = time.perf_counter
+    size = len(items)
+    call(items[0])
+    done = step = 1
+    started = now = clock()
+    while now - started < seconds:
+        place = done % size
+        some = items[place : place + step]
+        for item in some:
+            call(item)
+        done += len(some)
+        step = min(step * 2, 1_024)
+        now = clock()
+    return done, (done - 1) / (now - started)
+
+
+def check(got: Iterable[Any], sent: Sequence[Any], count: int) -> None:
+    """Raise unless ``got`` is the first ``count`` items of ``sent``, over and over, all of them."""
+    # One more than expected, so that a reader who has too many is seen to have them.
+    expected = chain(islice(cycle(sent), count), [None])
+    same = list(map(operator.eq, got, expected))
+    if len(same) != count:
+        raise WrongResult(f"{len(same)} messages were read where {count} were written")
+    if not all(same):
+        raise WrongResult(f"message {same.index(False)} of {count} is not the one written")
+
+
+def percentiles(latencies_ns: Sequence[int]) -> Sample:
+    """The median and the 99th percentile, in microseconds."""
+    ordered = sorted(latencies_ns)
+    return {
+        "p50 us": ordered[len(ordered) // 2] / 1000,
+        "p99 us": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] / 1000,
+    }
+
+
+@contextmanager
+def busy(wanted: bool = True) -> Iterator[None]:
+    """Beside a thread that computes in Python and never rests, as an agent's process has."""
+    if not wanted:
+        yield
+        return
+    resting = threading.Event()
+
+    def compute() -> None:
+        number = 0
+        while not resting.is_set():
+            for _ in range(100):
+                number = (number * 31 + 7) % 1_000_003
+
+    thread = threading.Thread(target=compute, daemon=True)
+    thread.start()
+    try:
+        time.sleep(sys.getswitchinterval())
+        yield
+    finally:
+        resting.set()
+        thread.join()

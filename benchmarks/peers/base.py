@@ -1,0 +1,113 @@
+"""What every peer is: the same few verbs for stores and queues of all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from ..settings import Shape
+
+__all__ = ["Ability", "Peer"]
+
+Ability = Literal[
+    "append",
+    "many",
+    "durable",
+    "durable tasks",
+    "replay",
+    "messages",
+    "interleaved",
+    "thread to thread",
+    "thread to task",
+    "task to task",
+    "open",
+]
+
+
+class Peer:
+    """One store or queue, used as its own documentation advises for speed, one channel or many.
+
+    To add a peer: subclass, name it, say in ``can`` what it is able to do, write the methods for
+    that, and add the class to ``benchmarks.peers.PEERS``. Methods that return a callable may
+    prepare all they like; only the calls are timed.
+    """
+
+    name: ClassVar[str]
+    can: ClassVar[frozenset[Ability]]
+    has_channels: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        self.folder = folder
+        self.shape = shape
+
+    @classmethod
+    def available(cls) -> bool:
+        """Whether what it needs is installed here."""
+        return True
+
+    def open(self) -> None:
+        """Open the store in ``folder``, which exists; new or as it was left."""
+
+    def close(self) -> None:
+        """Close the store; what is stored stays."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def writer(self, channel: str) -> Callable[[Any], object]:
+        """A call that appends one message; it need not be on stable storage afterwards."""
+        raise NotImplementedError
+
+    def many_writer(self, channel: str) -> Callable[[Sequence[Any]], object]:
+        """A call that appends a list of messages."""
+        raise NotImplementedError
+
+    def durable_writer(self, channel: str) -> Callable[[Any], object]:
+        """A call that appends one message and returns when it is on stable storage."""
+        raise NotImplementedError
+
+    def durable_task_writer(self, channel: str) -> Callable[[Any], Awaitable[object]]:
+        """``durable_writer`` for a task."""
+        write = self.durable_writer(channel)
+        return lambda data: asyncio.to_thread(write, data)
+
+    def reader(self, channel: str) -> Iterator[Any]:
+        """All payloads of a channel, decoded, in order."""
+        raise NotImplementedError
+
+    def end(self, channel: str) -> int:
+        """How many messages a channel has."""
+        raise NotImplementedError
+
+    def message_reader(self, channel: str) -> Iterator[Any]:
+        """All messages of a channel as objects or tuples that know offset and time as well."""
+        raise NotImplementedError
+
+    def interleave(self, channels: Sequence[str], items: Sequence[Any]) -> None:
+        """Append every item to every channel, round by round."""
+        writers = list(map(self.writer, channels))
+        for item in items:
+            for write in writers:
+                write(item)
+
+    def signaller(self, channel: str) -> Callable[[Any], object]:
+        """A call that appends one message and wakes who waits for it."""
+        return self.writer(channel)
+
+    def thread_signaller(self, channel: str) -> Callable[[Any], object]:
+        """``signaller``, from another thread than the loop that waits."""
+        return self.signaller(channel)
+
+    def waiter(self, channel: str) -> Callable[[], Any]:
+        """A call that blocks its thread until there is a message, and returns its data."""
+        raise NotImplementedError
+
+    def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:
+        """``waiter`` for a task; asked for inside its loop."""
+        raise NotImplementedError

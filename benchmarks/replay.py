@@ -1,0 +1,234 @@
+"""Reading what is stored: one channel at full length, and one among many that lie mixed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from .harness import Case, Claim, Sample, WrongResult, busy, check
+from .peers import (
+    ChanlogDisk,
+    ChanlogMemory,
+    Decoder,
+    NotCompacted,
+    OneSegment,
+    Peer,
+    opened,
+    peers,
+)
+from .settings import SHAPES, Settings, Shape, payloads
+
+__all__ = ["CLAIMS", "cases"]
+
+CHANNEL = "workflow-42"
+BATCH = 1_000
+RATE = "messages/s"
+
+FIRST = "data, first pass"
+AGAIN = "data, later passes"
+BUSY = "data, busy thread beside"
+MESSAGES = "messages"
+MIXED = "data of one channel among many"
+
+AS_ONES = "chanlog disk, as written one by one"
+AS_MANY = f"chanlog disk, as written by {BATCH:,}"
+COMPACTED = "chanlog disk, compacted"
+IN_MEMORY = "chanlog memory"
+ACTIVE = "chanlog disk, active"
+SEALED = "chanlog disk, sealed"
+CHECKED = "decoder and checksum"
+
+SQLITE = "sqlite3 WAL"
+
+
+def _speed(text: str, case: str, ours: str, theirs: str, bound: float) -> Claim:
+    return Claim(text=text, unit=RATE, ours=(case, ours), theirs=(case, theirs), bound=bound)
+
+
+CLAIMS = (
+    _speed("first pass, of decoder and checksum", FIRST, COMPACTED, CHECKED, 0.85),
+    _speed("later passes, of the decoder", AGAIN, COMPACTED, Decoder.name, 0.85),
+    _speed("later passes, over SQLite", AGAIN, COMPACTED, SQLITE, 2.5),
+    Claim(
+        text="replay beside a busy thread, of its idle rate",
+        unit=RATE,
+        ours=(BUSY, COMPACTED),
+        theirs=(AGAIN, COMPACTED),
+        bound=0.35,
+    ),
+    _speed("messages, of the same made by map", MESSAGES, COMPACTED, Decoder.name, 0.6),
+    _speed("one among many, active, over SQLite", MIXED, ACTIVE, SQLITE, 1),
+    _speed("one among many, sealed, over SQLite", MIXED, SEALED, SQLITE, 2.5),
+)
+
+
+def cases(settings: Settings) -> Iterator[Case]:
+    """All cases of this workload; the stores are made anew for each shape."""
+    for shape in map(SHAPES.__getitem__, settings.shapes):
+        with ExitStack() as stack:
+            yield from one_channel(settings, shape, stack)
+        with ExitStack() as stack:
+            yield mixed(settings, shape, stack)
+
+
+def one_channel(settings: Settings, shape: Shape, stack: ExitStack) -> Iterator[Case]:
+    """One channel with everything in it."""
+    count = settings.replay_messages(shape)
+    items = payloads(shape.name, count)
+
+    def case(name: str, yardstick: str, contestants: dict[str, Callable[[], Sample]]) -> Case:
+        return Case(
+            workload="replay",
+            name=name,
+            shape=shape.name,
+            yardstick=yardstick,
+            contestants=contestants,
+        )
+
+    stores: dict[str, Peer] = {}
+    for kind in peers("replay", settings):
+        if kind is ChanlogDisk:
+            ones, many, compacted = (
+                stack.enter_context(opened(kind, settings, shape))
+                for kind in (NotCompacted, NotCompacted, ChanlogDisk)
+            )
+            load_ones(ones, items)
+            load(many, items)
+            load_ones(compacted, items)
+            assert isinstance(compacted, ChanlogDisk)
+            compacted.seal()
+            stores |= {AS_ONES: ones, AS_MANY: many, COMPACTED: compacted}
+        else:
+            stores[kind.name] = stack.enter_context(opened(kind, settings, shape))
+            load(stores[kind.name], items)
+    for store in stores.values():
+        check(store.reader(CHANNEL), items, count)
+
+    def data(store: Peer) -> Sample:
+        return drained(store.reader(CHANNEL), count, items[-1])
+
+    def data_anew(store: Peer) -> Sample:
+        store.close()
+        store.open()
+        return data(store)
+
+    def checked_data(store: Decoder) -> Sample:
+        return drained(store.checked_reader(CHANNEL), count, items[-1])
+
+    def messages(store: Peer) -> Sample:
+        return drained(store.message_reader(CHANNEL), count, (count - 1, items[-1]), _named)
+
+    def beside(store: Peer) -> Sample:
+        with busy():
+            return drained_for(store.reader(CHANNEL), items, settings.seconds)
+
+    decoder = stores.get(Decoder.name)
+    first: dict[str, Callable[[], Sample]] = {}
+    if isinstance(decoder, Decoder):
+        first[CHECKED] = partial(checked_data, decoder)
+    for name, store in stores.items():
+        if not isinstance(store, Decoder | ChanlogMemory):
+            first[name] = partial(data_anew, store)
+    yield case(FIRST, CHECKED, first)
+    yield case(AGAIN, Decoder.name, {name: partial(data, s) for name, s in stores.items()})
+    yield case(BUSY, Decoder.name, {name: partial(beside, s) for name, s in stores.items()})
+    yield case(
+        MESSAGES,
+        Decoder.name,
+        {
+            name: partial(messages, store)
+            for name, store in stores.items()
+            if "messages" in store.can
+        },
+    )
+
+
+def mixed(settings: Settings, shape: Shape, stack: ExitStack) -> Case:
+    """Channels that were written round by round, one message of each at a time, and read whole."""
+    names = [f"workflow-{number}" for number in range(settings.interleaved_channels(shape))]
+    items = payloads(shape.name, settings.channel_messages)
+    stores: dict[str, Peer] = {}
+    for kind in peers("interleaved", settings):
+        if kind is ChanlogDisk:
+            active, sealed = (
+                stack.enter_context(opened(kind, settings, shape))
+                for kind in (OneSegment, ChanlogDisk)
+            )
+            active.interleave(names, items)
+            sealed.interleave(names, items)
+            assert isinstance(sealed, ChanlogDisk)
+            sealed.seal()
+            stores |= {ACTIVE: active, SEALED: sealed}
+        else:
+            stores[kind.name] = stack.enter_context(opened(kind, settings, shape))
+            stores[kind.name].interleave(names, items)
+    read = names[:: max(1, len(names) // settings.channels_read)]
+    for store in stores.values():
+        for name in read:
+            check(store.reader(name), items, len(items))
+
+    def data(store: Peer) -> Sample:
+        rates = [drained(store.reader(name), len(items), items[-1])[RATE] for name in read]
+        return {RATE: statistics.harmonic_mean(rates)}
+
+    return Case(
+        workload="replay",
+        name=MIXED,
+        shape=shape.name,
+        yardstick=Decoder.name,
+        contestants={name: partial(data, store) for name, store in stores.items()},
+    )
+
+
+def load(peer: Peer, items: list[Any]) -> None:
+    """Write all items, many at a time."""
+    write = peer.many_writer(CHANNEL)
+    for start in range(0, len(items), BATCH):
+        write(items[start : start + BATCH])
+
+
+def load_ones(peer: Peer, items: list[Any]) -> None:
+    """Write all items, one at a time."""
+    write = peer.writer(CHANNEL)
+    for item in items:
+        write(item)
+
+
+def drained(
+    found: Iterable[Any], count: int, expected: Any, key: Callable[[Any], Any] | None = None
+) -> Sample:
+    """Read to the end in C, and make sure that the last is the last one written."""
+    started = time.perf_counter()
+    last = deque(found, maxlen=1)
+    seconds = time.perf_counter() - started
+    got = key(last[0]) if key else last[0]
+    if got != expected:
+        raise WrongResult(f"the last of {count} messages is {got!r}, not {expected!r}")
+    return {RATE: count / seconds}
+
+
+def drained_for(found: Iterator[Any], items: list[Any], seconds: float) -> Sample:
+    """Read for some time or to the end, in runs that grow: a slow reader would take hours."""
+    clock = time.perf_counter
+    done, step = 0, 1
+    last: deque[Any] = deque(maxlen=1)
+    started = now = clock()
+    while now - started < seconds and done < len(items):
+        step = min(step * 2, len(items) - done)
+        last.extend(islice(found, step))
+        done += step
+        now = clock()
+    if last[0] != items[done - 1]:
+        raise WrongResult(f"message {done - 1} is {last[0]!r}, not {items[done - 1]!r}")
+    return {RATE: done / (now - started)}
+
+
+def _named(message: Any) -> tuple[int, Any]:
+    """Offset and data, of a ``Message`` or of a row that begins like one."""
+    return message[0], message[2]
