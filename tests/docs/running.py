@@ -3,7 +3,8 @@
 The Python blocks of a page share one namespace and one event loop, so a task that one block starts
 goes on in the next, and a block may ``await`` at its top level. What a block prints is compared
 with the ``output`` block behind it (``...`` stands for anything); a block that prints and shows no
-output fails, so that no page leaves out what the reader would see. In a ``console`` block every
+output fails, so that no page leaves out what the reader would see. Behind an expression, a comment
+such as ``# -> [1, 2]`` is what its value equals, up to a semicolon. In a ``console`` block every
 line that begins with ``$`` is a command, and what follows is its output.
 """
 
@@ -13,6 +14,7 @@ import ast
 import asyncio
 import contextlib
 import doctest
+import functools
 import inspect
 import io
 import os
@@ -30,6 +32,7 @@ from .pages import ROOT, Block
 
 SECONDS_MAX = 60
 
+_ARROW = re.compile(r"# -> ([^;]+)")
 _CHANLOG_COMMAND = re.compile(r"(^|[|&;]\s*)(chanlog|python3? -m chanlog)\b")
 
 
@@ -63,7 +66,10 @@ def run_page(page_blocks: list[Block], directory: Path) -> int:
 def _run_python(block: Block, namespace: dict[str, Any], runner: asyncio.Runner) -> str:
     # Empty lines in front make the line numbers of a traceback those of the page.
     source = "\n" * (block.line - 1) + block.text
-    code = compile(source, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(source, str(block.page), "exec", flags=flags | ast.PyCF_ONLY_AST)
+    namespace["_equals"] = functools.partial(_equals, block.page)
+    code = compile(_check_arrows(tree, source), str(block.page), "exec", flags=flags)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         if code.co_flags & inspect.CO_COROUTINE:
@@ -71,6 +77,32 @@ def _run_python(block: Block, namespace: dict[str, Any], runner: asyncio.Runner)
         else:
             exec(code, namespace)
     return printed.getvalue()
+
+
+def _check_arrows(tree: ast.Module, source: str) -> ast.Module:
+    """Turn ``f()  # -> 1`` into a comparison."""
+    lines = source.splitlines()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for place, inner in enumerate(body if isinstance(body, list) else []):
+            arrow = _ARROW.search(lines[inner.end_lineno - 1])
+            if arrow is None or not isinstance(inner, ast.Expr):
+                continue
+            claim = ast.parse(arrow[1].strip(), mode="eval").body
+            call = ast.Call(
+                ast.Name("_equals", ast.Load()),
+                [ast.Constant(inner.lineno), inner.value, claim],
+                [],
+            )
+            body[place] = ast.copy_location(ast.Expr(call), inner)
+    return ast.fix_missing_locations(tree)
+
+
+def _equals(page: Path, line: int, value: Any, claim: Any) -> None:
+    if isinstance(claim, list):
+        value = list(value)
+    if value != claim:
+        raise WrongOutput(f"{page}:{line}: the page says {claim!r}, and it is {value!r}")
 
 
 async def _await(code: Any, namespace: dict[str, Any]) -> None:

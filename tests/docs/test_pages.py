@@ -59,10 +59,12 @@ def _page(tmp_path: Path, text: str) -> Path:
     [
         "```python\nprint(1)\n```\n```output\n2\n```\n",
         "```python\nprint('not shown')\n```\n",
+        "```python\n1 + 1  # -> 3; as everybody knows\n```\n",
+        "```python\nif True:\n    range(2)  # -> [0, 2]\n```\n",
         "```python\nassert False\n```\n",
         "```python\nimport asyncio\nawait asyncio.sleep(0)\nassert False\n```\n",
     ],
-    ids=["wrong output", "output not shown", "raises", "raises in a coroutine"],
+    ids=["output", "unshown", "value", "list", "exception", "coroutine"],
 )
 def test_a_wrong_page_is_found(tmp_path: Path, text: str) -> None:
     with pytest.raises((WrongOutput, AssertionError)):
@@ -77,6 +79,11 @@ def test_blocks_share_a_namespace_and_a_loop(tmp_path: Path) -> None:
         "```python\nprint(await task)\n```\n```output\n7\n```\n",
     )
     assert run_page(blocks(page), tmp_path) == 2
+
+
+def test_a_right_value_passes(tmp_path: Path) -> None:
+    page = _page(tmp_path, "```python\n1 + 1  # -> 2; and so on\nrange(2)  # -> [0, 1]\n```\n")
+    assert run_page(blocks(page), tmp_path) == 1
 
 
 @pytest.mark.parametrize(
