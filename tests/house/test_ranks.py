@@ -18,11 +18,12 @@ FLOORS = ("words", "format", "host", "storage", "channels", "log", "package", "f
 WORDS = frozenset({"message", "errors", "options", "interface"})
 FACES = frozenset({"cli", "testing", "web", "remote", "engines", "__main__"})
 
-# What the format floor may import from the standard library: modules that compute and nothing else.
+# What the format floor may import from the standard library: modules that compute and nothing
+# else (``sys`` tells the byte order).
 PURE = frozenset(
     """
     __future__ abc array binascii bisect collections contextlib copy dataclasses datetime enum
-    functools heapq itertools math operator re string struct types typing unicodedata zlib
+    functools heapq itertools math operator re string struct sys types typing unicodedata zlib
     """.split()  # noqa: SIM905
 )
 CARRIED = frozenset({"msgpack", "sortedcontainers"})
