@@ -13,7 +13,7 @@ from .interface import (
     Statistics,
     Subscription,
 )
-from .log import aopen, open
+from .log import aopen, open, verify
 from .message import Gap, Message
 from .options import Retention
 
@@ -34,5 +34,6 @@ __all__ = [
     "Subscription",
     "aopen",
     "open",
+    "verify",
     *_errors,
 ]

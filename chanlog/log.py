@@ -30,8 +30,9 @@ from .storage.opening import open_store
 from .storage.recovery import Recovery
 from .storage.segment import ClusteredSegment, RawSegment, log_position
 from .storage.store import Store
+from .storage.verifying import Verification, verify_folder
 
-__all__ = ["EmbeddedLog", "aopen", "open"]
+__all__ = ["EmbeddedLog", "aopen", "open", "verify"]
 
 _NAMES_AT_ONCE = 256
 
@@ -100,17 +101,36 @@ def open(
     try:
         store, recovery = open_store(folder, options, host, read_only=read_only, create=create)
     except PermissionError as error:
-        raise LogPermission(
-            f"this process may not use {folder.path}: {error}; change the owner or mode of the "
-            "directory",
-            path=folder.path,
-        ) from None
+        raise _no_permission(folder.path, error) from None
     return EmbeddedLog(store, recovery)
+
+
+def verify(
+    path: str | PathLike[str], *, progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """Walk every batch of the log in ``path``, live or dead, without a lock and without a change.
+
+    ``progress`` is called now and then with the bytes done and in all. Returns what was found;
+    ``problems`` is empty if all is right. Reads one segment at a time into memory. Raises
+    ``NotALog``, ``LogNotFound``, ``FormatTooNew``, ``LogPermission``.
+    """
+    folder = Host().disk(Path(path))
+    try:
+        return verify_folder(folder, progress)
+    except PermissionError as error:
+        raise _no_permission(folder.path, error) from None
 
 
 async def aopen(path: str | PathLike[str] | None = None, **options: Any) -> EmbeddedLog:
     """``open`` without blocking the event loop. Takes the same arguments."""
     return await asyncio.to_thread(open, path, **options)
+
+
+def _no_permission(path: Path | None, error: OSError) -> LogPermission:
+    return LogPermission(
+        f"this process may not use {path}: {error}; change the owner or mode of the directory",
+        path=path,
+    )
 
 
 class EmbeddedLog(Log):

@@ -92,7 +92,8 @@ class Retention:
     def __post_init__(self) -> None:
         for option in ("age", "ttl"):
             if getattr(self, option) is not None:
-                nanoseconds(getattr(self, option), option)
+                ns = nanoseconds(getattr(self, option), option)
+                object.__setattr__(self, option, timedelta(microseconds=ns / 1000))
         for option in ("count", "bytes"):
             value = getattr(self, option)
             if value is not None and (type(value) is not int or value < 1):

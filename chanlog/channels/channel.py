@@ -86,6 +86,8 @@ class EmbeddedChannel(Channel):
         if state is None:
             with store.lock:
                 state = self._state = store.table.address(self.name)
+        if state.deleted:
+            raise sealed(state)
         return state
 
     # Publishing.
@@ -308,8 +310,6 @@ class EmbeddedChannel(Channel):
     def info(self) -> ChannelInfo:
         state = self.state
         store = self._store
-        if state.deleted:
-            raise sealed(state)
         with store.lock:
             parent = None
             if state.parent is not None:
@@ -360,13 +360,13 @@ class EmbeddedChannel(Channel):
 
     def end(self, *, durable: bool = False) -> int:
         state = self.state
-        if state.sealed and not state.deleted:
+        if state.sealed:
             return state.next_offset
         return self._committer.submit([Draft(state, ENDED, b"")], durable)[0]
 
     async def aend(self, *, durable: bool = False) -> int:
         state = self.state
-        if state.sealed and not state.deleted:
+        if state.sealed:
             return state.next_offset
         return (await self._committer.asubmit([Draft(state, ENDED, b"")], durable))[0]
 
@@ -390,9 +390,11 @@ class EmbeddedChannel(Channel):
         return self.state.start_offset
 
     def _deletion(self) -> list[Draft]:
-        state = self.state
         self._store.check_writable()
-        return [Draft(state, DELETED, b"")] if state.id and not state.deleted else []
+        if self._state is not None and self._state.deleted:
+            return []
+        state = self.state
+        return [Draft(state, DELETED, b"")] if state.id else []
 
     def delete(self) -> None:
         drafts = self._deletion()
@@ -406,8 +408,6 @@ class EmbeddedChannel(Channel):
 
     def _forking(self, name: str, at: int | None) -> tuple[EmbeddedChannel, Draft]:
         state = self.state
-        if state.deleted:
-            raise sealed(state)
         if not state.id:
             raise ChannelNotFound(
                 f"there is no channel {state.name!r} to fork; publish to it first",

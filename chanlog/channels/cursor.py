@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import CommitBehind
+from ..errors import CommitBehind, HandleClosed
 from ..format.batch import CURSOR
 from ..format.records import encode_record
 from ..interface import Cursor
 from ..message import Gap, Message
-from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
 from .subscription import EmbeddedSubscription, check_offset
@@ -26,7 +25,7 @@ class EmbeddedCursor(Cursor):
     """A cursor of an embedded log. Its committed position is the channel's; what it has read is
     this handle's own."""
 
-    __slots__ = ("_channel", "_committer", "_reader", "_store", "name")
+    __slots__ = ("_channel", "_closed", "_committer", "_reader", "_store", "name")
 
     def __init__(
         self, channel: EmbeddedChannel, store: Store, committer: Committer, name: str
@@ -35,6 +34,7 @@ class EmbeddedCursor(Cursor):
         self._store = store
         self._committer = committer
         self._reader: EmbeddedSubscription | None = None
+        self._closed = False
         self.name = name
 
     @property
@@ -49,8 +49,6 @@ class EmbeddedCursor(Cursor):
 
     def position(self) -> int:
         state = self.state
-        if state.deleted:
-            raise sealed(state)
         return state.cursors.get(self.name, state.start_offset)
 
     def lag(self) -> int:
@@ -74,7 +72,7 @@ class EmbeddedCursor(Cursor):
         check_offset(state, position, "message")
 
         def check() -> None:
-            committed = state.cursors.get(self.name, 0)
+            committed = state.cursors.get(self.name, state.start_offset)
             if position < committed:
                 raise CommitBehind(
                     f"the cursor {self.name!r} of {state.name!r} stands at {committed} already, "
@@ -139,6 +137,8 @@ class EmbeddedCursor(Cursor):
 
     def _subscription(self) -> EmbeddedSubscription:
         if self._reader is None:
+            if self._closed:
+                raise HandleClosed("this cursor is closed; take it from the channel again")
             self._reader = EmbeddedSubscription(
                 self._channel, self._store, self.state, self.position(), None
             )
@@ -161,9 +161,9 @@ class EmbeddedCursor(Cursor):
         return self._subscription().__aiter__()
 
     def close(self) -> None:
-        if self._reader is None:
-            self._reader = EmbeddedSubscription(self._channel, self._store, self.state, 0, None)
-        self._reader.close()
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
 
     def __repr__(self) -> str:
         return f"<Cursor {self.name!r} of {self._channel.name!r}>"

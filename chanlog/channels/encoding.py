@@ -27,25 +27,25 @@ def encode_batches(
     for start in range(0, len(items), BATCH_COUNT_MAX):
         some = items[start : start + BATCH_COUNT_MAX]
         packed = pack_list(some)
-        if len(packed) <= min(_BATCH_BYTES_MAX, message_bytes_max):
+        if len(packed) + len(meta) <= min(_BATCH_BYTES_MAX, message_bytes_max):
             header = array_header(len(some)) if len(some) > 1 else b""
             batches.append((len(some), flags, header + packed + meta))
             continue
-        for count, part in _divide(some, message_bytes_max - len(meta)):
+        for count, part in _divide(some, message_bytes_max, len(meta)):
             header = array_header(count) if count > 1 else b""
             batches.append((count, flags, header + part + meta))
     return batches
 
 
-def _divide(items: list[Any], bytes_max: int) -> list[tuple[int, bytes]]:
+def _divide(items: list[Any], bytes_max: int, meta_bytes: int) -> list[tuple[int, bytes]]:
     """Large items in batches of about a megabyte; each on its own checked against the limit."""
     batches: list[tuple[int, bytes]] = []
     parts: list[bytes] = []
     size = 0
     for index, item in enumerate(items):
         packed = pack(item, f"items[{index}]")
-        if len(packed) > bytes_max:
-            raise too_large(len(packed), bytes_max)
+        if len(packed) + meta_bytes > bytes_max:
+            raise too_large(len(packed) + meta_bytes, bytes_max)
         if parts and size + len(packed) > _BATCH_BYTES_MAX:
             batches.append((len(parts), b"".join(parts)))
             parts, size = [], 0

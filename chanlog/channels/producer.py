@@ -9,7 +9,6 @@ from ..errors import InvalidOption, ProducerFenced, SequenceExpired, SequenceGap
 from ..format.batch import MESSAGES, META, PRODUCER, SEQUENCED
 from ..format.records import encode_record
 from ..interface import Producer
-from ..storage.refusals import sealed
 from ..storage.state import ChannelState, ProducerState
 from ..storage.store import Draft
 from .encoding import BATCH_COUNT_MAX, check_meta, encode_batches
@@ -29,8 +28,6 @@ def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
     """The record that opens ``epoch`` of a producer; ``None`` if it is open already."""
     if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch < 1 << 63:
         raise InvalidOption(f"epoch is an int of 0 or more, not {epoch!r}", option="epoch")
-    if state.deleted:
-        raise sealed(state)
     known = state.producers.get(name)
     if known is not None and known.epoch > epoch:
         raise fenced(state, name, epoch, known.epoch)
@@ -84,8 +81,6 @@ class EmbeddedProducer(Producer):
 
     def _known(self) -> ProducerState:
         state = self._channel.state
-        if state.deleted:
-            raise sealed(state)
         producer = state.producers[self.name]
         if producer.epoch != self.epoch:
             raise fenced(state, self.name, self.epoch, producer.epoch)
@@ -93,8 +88,6 @@ class EmbeddedProducer(Producer):
 
     def sequence(self) -> int:
         state = self._channel.state
-        if state.deleted:
-            raise sealed(state)
         return state.producers[self.name].sequence
 
     def publish(

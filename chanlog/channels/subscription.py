@@ -100,7 +100,8 @@ class EmbeddedSubscription(Subscription):
                 known = False
         if not known:
             # Published before anybody kept count: look at each, once.
-            return self._fill(end)
+            if self._fill(end):
+                return True
         self._offset = end
         return self._state.ended
 
@@ -121,10 +122,19 @@ class EmbeddedSubscription(Subscription):
                 return True
         return False
 
+    def _pop(self) -> Message:
+        """The first message of the buffer, unless it was trimmed since it was decoded."""
+        message = self._buffer.popleft()
+        if message[0] < self._state.start_offset:
+            self._buffer.clear()
+            self._offset = message[0]
+            self._reader.check(self._offset)
+        return message
+
     def _take(self) -> Message | None:
         """The next message, or ``None`` if there is none yet. Raises at the end."""
         if self._buffer:
-            return self._buffer.popleft()
+            return self._pop()
         if self._closed:
             raise HandleClosed("this subscription is closed; subscribe again")
         store, state = self._store, self._state
@@ -136,7 +146,7 @@ class EmbeddedSubscription(Subscription):
             and (not self._tails or self._match(end))
             and (self._buffer or self._fill(end))
         ):
-            return self._buffer.popleft()
+            return self._pop()
         if state.deleted:
             raise sealed(state)
         if ended and self._offset >= state.end_offset:
@@ -238,10 +248,8 @@ class EmbeddedSubscription(Subscription):
         return self
 
     def __next__(self) -> Message:
-        try:
-            return self._buffer.popleft()
-        except IndexError:
-            pass
+        if self._buffer:
+            return self._pop()
         if self._closed:
             raise StopIteration
         try:
@@ -258,7 +266,7 @@ class EmbeddedSubscription(Subscription):
 
     async def __anext__(self) -> Message:
         if self._buffer:
-            return self._buffer.popleft()
+            return self._pop()
         if self._closed:
             raise StopAsyncIteration
         # A long history must not keep the other tasks of the loop from running.

@@ -21,6 +21,8 @@ from itertools import accumulate, chain, pairwise, repeat
 from struct import Struct
 from typing import Any
 
+import msgpack
+
 from ..errors import FormatError
 from ..message import Message
 from .batch import HEADER_BYTES, META, Bytes
@@ -91,6 +93,23 @@ def payloads(buffer: Bytes, position: int, length: int, flags: int, count: int) 
     if not isinstance(found, list) or len(found) != count:
         raise FormatError(f"a batch of {count} messages holds something else")
     return found
+
+
+def payload_sizes(packed: Bytes, count: int) -> list[int]:
+    """The bytes of each of the packed payloads of a batch."""
+    if count == 1:
+        return [len(packed)]
+    unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=0)
+    unpacker.feed(packed)
+    unpacker.read_array_header()
+    sizes = []
+    before = unpacker.tell()
+    for _ in range(count):
+        unpacker.skip()
+        after = unpacker.tell()
+        sizes.append(after - before)
+        before = after
+    return sizes
 
 
 def messages(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from json import dumps
 from typing import Any
 
 import msgpack
 
 from ..errors import FormatError, PayloadError
+from .batch import Bytes
 
 __all__ = ["pack", "pack_list", "unpack"]
 
@@ -52,15 +54,15 @@ def array_header(count: int) -> bytes:
     return b"\xdd" + count.to_bytes(4, "big")
 
 
-_unpack: Callable[[bytes | memoryview], Any] = partial(
-    msgpack.unpackb, raw=False, strict_map_key=False
-)
+_unpack: Callable[[Bytes], Any] = partial(msgpack.unpackb, raw=False, strict_map_key=False)
 
 
-def unpack(packed: bytes | memoryview) -> Any:
+def unpack(packed: Bytes) -> Any:
     """The inverse of ``pack``. Raises ``FormatError`` for bytes that are not one packed value."""
     try:
         return _unpack(packed)
+    except msgpack.exceptions.StackError:
+        return _unpack_deep(packed)
     except TypeError:
         # A tuple as the key of a map is an array in msgpack, and a list cannot be a key here.
         return _unpack_freezing(packed)
@@ -68,11 +70,42 @@ def unpack(packed: bytes | memoryview) -> Any:
         raise FormatError(f"not a packed value: {error}") from error
 
 
-def _unpack_freezing(packed: bytes | memoryview) -> Any:
+def _unpack_freezing(packed: Bytes) -> Any:
     try:
         return msgpack.unpackb(
             packed, raw=False, strict_map_key=False, object_pairs_hook=_freeze_keys
         )
+    except Exception as error:
+        raise FormatError(f"not a packed value: {error}") from error
+
+
+def _unpack_deep(packed: Bytes) -> Any:
+    """Decode what is nested deeper than the C code can, without recursion.
+
+    The packer goes deeper than the unpacker, and a batch adds a level of its own.
+    """
+    unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=0)
+    unpacker.feed(packed)
+    root: list[Any] = []
+    # Each level: the list being filled, how many values it still lacks, whether it is a map.
+    stack: list[tuple[list[Any], int, bool]] = [(root, 1, False)]
+    try:
+        while True:
+            values, count, is_map = stack[-1]
+            if len(values) < count:
+                kind = packed[unpacker.tell()]
+                if kind & 0xF0 == 0x90 or kind in (0xDC, 0xDD):
+                    stack.append(([], unpacker.read_array_header(), False))
+                elif kind & 0xF0 == 0x80 or kind in (0xDE, 0xDF):
+                    stack.append(([], 2 * unpacker.read_map_header(), True))
+                else:
+                    values.append(unpacker.unpack())
+                continue
+            stack.pop()
+            if not stack:
+                return root[0]
+            pairs = zip(values[::2], values[1::2], strict=True)
+            stack[-1][0].append(_freeze_keys(list(pairs)) if is_map else values)
     except Exception as error:
         raise FormatError(f"not a packed value: {error}") from error
 
@@ -137,5 +170,5 @@ def _fault(value: Any, where: str) -> tuple[str, Any, str] | None:
 
 
 def _short(key: object) -> str:
-    text = repr(key)
+    text = dumps(key, ensure_ascii=False) if isinstance(key, str) else repr(key)
     return text if len(text) <= 40 else text[:37] + "..."

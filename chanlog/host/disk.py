@@ -52,10 +52,13 @@ class DiskFile(File):
             raise _full(error, self._path) from None
 
     def write(self, position: int, content: bytes | memoryview) -> None:
-        written = os.pwrite(self._descriptor, content, position)
-        while written < len(content):
-            rest = memoryview(content)[written:]
-            written += os.pwrite(self._descriptor, rest, position + written)
+        try:
+            written = os.pwrite(self._descriptor, content, position)
+            while written < len(content):
+                rest = memoryview(content)[written:]
+                written += os.pwrite(self._descriptor, rest, position + written)
+        except OSError as error:
+            raise _full(error, self._path) from None
 
     def read(self, position: int, count: int) -> bytes:
         parts = []

@@ -157,7 +157,7 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
             state.cursors.pop(name, None)
         else:
             state.cursors[name] = header.base
-            state.time_ns = max(state.time_ns, header.time_ns)
+            state.committed_ns = header.time_ns
     elif header.kind == PRODUCER:
         name, id, epoch, runs = decode_producer(body)
         producer = state.producers.get(name)
@@ -174,6 +174,8 @@ def _delete(table: ChannelTable, state: ChannelState) -> None:
     table.deaths += 1
     table.hide(state)
     state.deleted = True
+    # Whatever of it somebody has decoded already lies below: one comparison tells both.
+    state.start_offset = 1 << 63
     _release(table, state)
 
 

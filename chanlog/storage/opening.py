@@ -35,7 +35,7 @@ from .state import ChannelState
 from .store import Nowhere, Store
 from .table import ChannelTable
 
-__all__ = ["apply_clustered", "open_store"]
+__all__ = ["apply_clustered", "open_store", "read_log_id"]
 
 
 def open_store(
@@ -46,6 +46,7 @@ def open_store(
     Raises ``LogLocked``, ``NotALog``, ``LogNotFound``, ``FormatTooNew``, ``CorruptionError``.
     With ``read_only`` it takes no lock and changes nothing.
     """
+    _check_names(folder, create and not read_only)
     if read_only:
         # The owner may be replacing files right now; what vanished between two looks is looked
         # for anew.
@@ -53,7 +54,6 @@ def open_store(
             with suppress(FileNotFoundError):
                 return _open(folder, options, host, read_only=True)
         return _open(folder, options, host, read_only=True)
-    _check_names(folder, create)
     folder.lock(LOCK)
     try:
         return _open(folder, options, host, read_only=False)
@@ -93,7 +93,7 @@ def _no_log(folder: Folder) -> LogNotFound:
 def _open(
     folder: Folder, options: Options, host: Host, *, read_only: bool
 ) -> tuple[Store, Recovery]:
-    log_id = _read_marker(folder, host, read_only)
+    log_id = read_log_id(folder, None if read_only else host)
     store = Store(folder, options, host, log_id)
     store.read_only = read_only
     raws, clustered = _list_segments(store)
@@ -135,7 +135,11 @@ def _open(
     return store, report
 
 
-def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
+def read_log_id(folder: Folder, host: Host | None = None) -> bytes:
+    """The id of the log in ``folder``; with a ``host`` to make one, of a new log there.
+
+    Raises ``NotALog``, ``LogNotFound``, ``FormatTooNew``.
+    """
     path = folder.path / MARKER if folder.path is not None else None
     try:
         file = folder.open(MARKER, writable=False)
@@ -144,7 +148,7 @@ def _read_marker(folder: Folder, host: Host, read_only: bool) -> bytes:
             f"{folder.path} is a file, and a log is a directory", path=folder.path
         ) from None
     except FileNotFoundError:
-        if read_only:
+        if host is None:
             raise _no_log(folder) from None
         return _write_marker(folder, host)
     try:
@@ -310,6 +314,12 @@ def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
             segment.file.sync()
     store.folder_dirty = True
     last = raws[-1]
+    if last.size < last.tail + HEADER_BYTES:
+        # A segment always has room for the record that ends it.
+        assert last.file is not None
+        last.size = last.tail + HEADER_BYTES
+        last.file.truncate(last.size)
+        last.map = last.file.map(last.size, writable=True)
     store.durable = log_position(last.first, last.tail)
     if store.segments[-1] is last and not _is_rolled(last):
         store.active = last

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import CorruptionError, OffsetTrimmed
-from ..format.batch import HEADER, HEADER_BYTES, Header
+from ..format.batch import HEADER, HEADER_BYTES, Header, read_header
 from ..format.body import messages, payloads, read_meta, single_messages, single_payloads
 from ..host import Buffer
 from ..message import Gap, Message
@@ -143,14 +143,14 @@ class Reader:
         ``ChannelDeleted``, and with ``on_corruption="raise"`` ``CorruptionError``.
         """
         for _ in range(_TRIES_MAX):
-            self._check(offset)
+            self.check(offset)
             segment = self._segment
             try:
                 if segment is None or segment.retired or offset >= self._below:
                     segment, after = self._locate(offset)
                     if segment is None:
                         # It may have been trimmed while we looked for it.
-                        self._check(offset)
+                        self.check(offset)
                         return Run(None, [], offset, min(stop, after))
                 run = self._take(segment, offset, min(stop, self._below))
             except FileNotFoundError:
@@ -160,8 +160,11 @@ class Reader:
             self._segment = None
         raise AssertionError(f"offset {offset} of {self.state.name!r} is neither here nor missing")
 
-    def _check(self, offset: int) -> None:
+    def check(self, offset: int) -> None:
+        """Raise if ``offset`` cannot be read any more."""
         state = self.state
+        if state.deleted:
+            raise sealed(state)
         if offset < state.start_offset:
             raise OffsetTrimmed(
                 f"offset {offset} of {state.name!r} was trimmed; the first that can be read is "
@@ -170,8 +173,6 @@ class Reader:
                 offset=offset,
                 start_offset=state.start_offset,
             )
-        if state.deleted:
-            raise sealed(state)
 
     def _take(self, segment: Segment, offset: int, stop: int) -> Run | None:
         """The run at the hint, or ``None`` if the hint does not lead to ``offset``."""
@@ -229,13 +230,15 @@ class Reader:
     def _refuse(self, segment: RawSegment, position: int, first: int, stop: int) -> None:
         """Raise for a damaged batch, unless the log may go on without it."""
         if self._store.options.on_corruption == "raise":
+            header = read_header(segment.map, position, segment.tail, segment.salt)
+            length = HEADER_BYTES if header is None else header.length
             raise CorruptionError(
                 f"{segment.name}, position {position}: messages {first} to {stop} of "
                 f"{self.state.name!r} are damaged; nothing was changed. Restore the file from a "
                 'copy, or open with on_corruption="gap" to go on without them',
                 path=self._store.path_of(segment.name),
                 start=position,
-                stop=position + HEADER_BYTES,
+                stop=position + length,
                 channel=self.state.name,
                 first_offset=first,
                 stop_offset=stop,

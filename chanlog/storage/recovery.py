@@ -216,6 +216,9 @@ class Recoverer:
     def _cut_one(self, segment: RawSegment, position: int) -> None:
         store = self._store
         stop = last_nonzero(segment.map, position, segment.size)
+        header = read_header(segment.map, position, segment.size, segment.salt)
+        if header is not None:
+            stop = max(stop, position + header.length)
         kept_as = None
         if not store.read_only:
             if stop > position:

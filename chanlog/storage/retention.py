@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 
 from ..errors import ChannelDeleted
-from ..format.batch import DELETED, HEADER, HEADER_BYTES, TRIMMED
+from ..format.batch import DELETED, HEADER, TRIMMED
+from ..format.body import payload_bytes, payload_sizes
 from .clustering import keep_of
 from .reading import first_offset_since
 from .segment import ClusteredSegment, RawSegment, Segment
@@ -62,7 +64,7 @@ def _is_expired(state: ChannelState, limits: dict[str, int], now: int) -> bool:
     listeners = state.listeners
     if listeners is not None and listeners.waiting:
         return False
-    return now - state.time_ns >= limits.get("ttl_ns", 1 << 63)
+    return now - max(state.time_ns, state.committed_ns) >= limits.get("ttl_ns", 1 << 63)
 
 
 def _delete(store: Store, state: ChannelState, limits: dict[str, int], now: int) -> None:
@@ -88,40 +90,42 @@ def trim(store: Store, state: ChannelState, before: int) -> None:
 
 
 def _offset_of_last_bytes(store: Store, state: ChannelState, bytes_max: int) -> int:
-    """The highest offset such that ``bytes_max`` or more are stored from there on.
-
-    Batches are not divided.
-    """
+    """The highest offset such that payloads of ``bytes_max`` or more are stored from there on."""
     left = bytes_max
     before = state.end_offset
     for segment in reversed(store.segments):
-        for base, length in _lengths_backward(segment, state.id):
-            left -= length - HEADER_BYTES
+        for position in _backward(segment, state.id):
+            fields = _read_header(segment.map, position)
+            flags, length = fields[2], fields[4]
+            count: int = fields[7]
+            base: int = fields[8]
+            packed = payload_bytes(segment.map, position, length, flags)
+            if len(packed) >= left:
+                for size in reversed(payload_sizes(packed, count)):
+                    count -= 1
+                    left -= size
+                    if left <= 0:
+                        return base + count
+            left -= len(packed)
             before = base
-            if left <= 0 or base <= state.start_offset:
+            if base <= state.start_offset:
                 return before
     return before
 
 
-def _lengths_backward(segment: Segment, id: int) -> list[tuple[int, int]]:
-    """(base offset, length) of the batches of a channel in one segment, the last first."""
-    mapped = segment.map
+def _backward(segment: Segment, id: int) -> Iterable[int]:
+    """The positions of the batches of a channel in one segment, the last first."""
     if isinstance(segment, RawSegment):
-        places = list(segment.positions(id))
-    else:
-        entry = segment.index.find(id)
-        if entry is None:
-            return []
-        places = []
-        position = entry.position
-        for _ in range(entry.batches):
-            places.append(position)
-            position += _read_header(mapped, position)[4]
-    found = []
-    for position in reversed(places):
-        fields = _read_header(mapped, position)
-        found.append((fields[8], fields[4]))
-    return found
+        return reversed(segment.positions(id))
+    entry = segment.index.find(id)
+    if entry is None:
+        return ()
+    places = []
+    position = entry.position
+    for _ in range(entry.batches):
+        places.append(position)
+        position += _read_header(segment.map, position)[4]
+    return reversed(places)
 
 
 def trim_to_size(store: Store) -> None:

@@ -34,7 +34,7 @@ def walk(
         position += header.length
 
 
-def next_batch(buffer: Buffer, position: int, stop: int, salt: int) -> int | None:
+def next_batch(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> int | None:
     """The first position from ``position`` on where a right batch begins."""
     needle = salt.to_bytes(2, "little")
     place = buffer.find(needle, position + _SALT_POSITION, stop)
@@ -52,7 +52,7 @@ def inside_damaged_frame(buffer: Buffer, position: int, stop: int, salt: int) ->
     return header is not None and header.kind == FRAME
 
 
-def last_nonzero(buffer: Buffer, position: int, stop: int) -> int:
+def last_nonzero(buffer: Buffer | bytes, position: int, stop: int) -> int:
     """The position behind the last byte in the range that is not zero, or ``position``."""
     while stop > position:
         start = max(position, stop - _CHUNK_BYTES)

@@ -75,7 +75,7 @@ class ChannelState:
     """
 
     __slots__ = (
-        "__weakref__", "children", "created_ns", "cursors", "deleted", "end_offset", "ended",
+        "__weakref__", "children", "committed_ns", "created_ns", "cursors", "deleted", "end_offset", "ended",
         "id", "listeners", "name", "next_offset", "parent", "positions", "producers",
         "retention", "sealed", "segment", "start_offset", "time_ns", "touched",
     )  # fmt: skip
@@ -87,7 +87,9 @@ class ChannelState:
         self.next_offset = 0
         self.end_offset = 0
         self.created_ns = 0
+        # When the last message was published, and when a cursor was committed last.
         self.time_ns = 0
+        self.committed_ns = 0
         self.ended = False
         self.deleted = False
         # ``sealed`` is set at once when an end or delete is appended, ``ended`` and ``deleted``
@@ -140,6 +142,8 @@ class ChannelState:
             extra["parent"] = self.parent
         if self.children:
             extra["children"] = list(self.children)
+        if self.committed_ns:
+            extra["committed_ns"] = self.committed_ns
         if self.cursors:
             extra["cursors"] = dict(self.cursors)
         if self.producers:
@@ -154,6 +158,7 @@ class ChannelState:
         parent = extra.get("parent")
         self.parent = (parent[0], parent[1]) if parent else None
         self.children = extra.get("children", [])
+        self.committed_ns = extra.get("committed_ns", 0)
         self.cursors = extra.get("cursors", {})
         for name, id, epoch, sequence, runs in extra.get("producers", ()):
             producer = ProducerState(name, id, epoch)

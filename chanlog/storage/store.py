@@ -233,6 +233,8 @@ class Store:
         with self.lock:
             self.check_writable()
             bases, batches = self._plan(drafts)
+            if not batches:
+                return bases, 0
             length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
             framed = len(batches) > 1
             if framed:
@@ -263,12 +265,13 @@ class Store:
         ended: set[ChannelState] = set()
         for draft in drafts:
             state = draft.state
-            if state.deleted or (
-                (state.sealed or state in ended) and draft.kind in (MESSAGES, ENDED)
-            ):
+            if state.deleted or ((state.sealed or state in ended) and draft.kind == MESSAGES):
                 raise sealed(state)
             if draft.check is not None:
                 draft.check()
+            if draft.kind == ENDED and state.sealed:
+                bases.append(state.next_offset)
+                continue
             id = state.id or ids.get(state, 0)
             if not id:
                 id = ids[state] = self.table.next_id + len(ids)
@@ -377,6 +380,9 @@ class Store:
     def _roll(self, length: int) -> RawSegment:
         """Start a new segment, then end the old one."""
         old = self.active
+        if old.file is not None:
+            # After an opening no room is reserved behind the tail yet.
+            old.file.allocate(old.tail, old.tail + HEADER_BYTES)
         new = self._create_segment(old.last + 1, length)
         if old.file is not None:
             record = encode(

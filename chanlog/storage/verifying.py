@@ -1,0 +1,231 @@
+"""Verifying a log directory: every batch of every file, without changing or locking anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import FormatError
+from ..format.batch import MESSAGES, ROLLED, Header
+from ..format.catalog import Catalog
+from ..format.names import CATALOG, parse_clustered, parse_raw
+from ..format.segment import (
+    SEGMENT_HEADER_BYTES,
+    Entry,
+    read_index,
+    read_segment_header,
+)
+from ..host import Folder
+from .applying import inside
+from .opening import read_log_id
+from .scanning import batch_at, last_nonzero, next_batch
+
+__all__ = ["Problem", "Verification", "verify_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Bytes ``start`` to ``stop`` of ``path`` are not what they should be; ``text`` says why."""
+
+    path: Path
+    start: int
+    stop: int
+    text: str
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was walked, and what is wrong with it. ``torn`` are unfinished tails: what a crash
+    leaves, or an owner that is writing right now; the next opening cuts them."""
+
+    segments: int = 0
+    batches: int = 0
+    messages: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    torn: list[Problem] = field(default_factory=list)
+
+
+def verify_folder(folder: Folder, progress: Callable[[int, int], None] | None) -> Verification:
+    """Walk every file of a log. Raises ``NotALog``, ``LogNotFound``, ``FormatTooNew``."""
+    return Verifier(folder, progress).run()
+
+
+class Verifier:
+    """One walk over one directory."""
+
+    def __init__(self, folder: Folder, progress: Callable[[int, int], None] | None) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._found = Verification()
+        self._total = 0
+        self._ends: dict[int, int] = {}
+        # Damage in a raw segment counts as such if something behind it says it was durable.
+        self._open_ends: list[tuple[int, Problem]] = []
+        self._durable = 0
+
+    def run(self) -> Verification:
+        """Walk all of it."""
+        read_log_id(self._folder)
+        spans = []
+        for name in self._folder.names():
+            number = parse_raw(name)
+            span = parse_clustered(name) if number is None else (number, number)
+            if span is not None:
+                spans.append((span, name))
+        contents = []
+        for span, name in sorted(spans):
+            try:
+                file = self._folder.open(name, writable=False)
+            except FileNotFoundError:
+                # Its owner has just clustered or removed it.
+                continue
+            contents.append((span, name, file))
+            self._total += file.size()
+        self._catalog()
+        for span, name, file in contents:
+            content = file.read(0, file.size())
+            file.close()
+            self._segment(span, name, content)
+        for position, problem in self._open_ends:
+            durable = position < self._durable
+            (self._found.problems if durable else self._found.torn).append(problem)
+        return self._found
+
+    def _problem(self, name: str, start: int, stop: int, text: str) -> Problem:
+        path = self._folder.path
+        assert path is not None
+        return Problem(path / name, start, stop, text)
+
+    def _wrong(self, name: str, start: int, stop: int, text: str) -> None:
+        self._found.problems.append(self._problem(name, start, stop, text))
+
+    def _advance(self, count: int) -> None:
+        self._found.bytes += count
+        if self._progress is not None:
+            self._progress(self._found.bytes, max(self._total, self._found.bytes))
+
+    def _catalog(self) -> None:
+        try:
+            file = self._folder.open(CATALOG, writable=False)
+        except FileNotFoundError:
+            return
+        content = file.read(0, file.size())
+        file.close()
+        try:
+            Catalog(content).check()
+        except FormatError as error:
+            self._wrong(
+                CATALOG, error.position or 0, len(content),
+                f"the catalog is damaged ({error}); opening rebuilds it from the segments",
+            )  # fmt: skip
+
+    def _segment(self, span: tuple[int, int], name: str, content: bytes) -> None:
+        self._found.segments += 1
+        try:
+            header = read_segment_header(content)
+        except FormatError as error:
+            if content.strip(b"\0"):
+                self._wrong(name, 0, SEGMENT_HEADER_BYTES, str(error))
+            return
+        if parse_raw(name) is None:
+            self._clustered(name, content, header.salt)
+        else:
+            self._raw(span[0], name, content, header.salt)
+
+    # Raw segments.
+
+    def _raw(self, number: int, name: str, content: bytes, salt: int) -> None:
+        position = SEGMENT_HEADER_BYTES
+        while True:
+            header = batch_at(content, position, len(content), salt)
+            if header is not None:
+                self._take(name, content, position, header)
+                position += header.length
+                if header.kind == ROLLED:
+                    return
+                continue
+            stop = last_nonzero(content, position, len(content))
+            if stop == position:
+                return
+            resumed = next_batch(content, position + 1, len(content), salt)
+            problem = self._problem(
+                name, position, resumed or stop, "this is not a batch of this segment"
+            )
+            self._open_ends.append(((number << 32) | position, problem))
+            if resumed is None:
+                return
+            position = resumed
+
+    def _take(self, name: str, content: bytes, position: int, header: Header) -> None:
+        self._durable = max(self._durable, header.mark)
+        for inner_position, inner in inside(content, position, header):
+            self._count(name, inner_position, inner)
+        self._advance(header.length)
+
+    def _count(self, name: str, position: int, header: Header) -> None:
+        self._found.batches += 1
+        if header.kind != MESSAGES:
+            return
+        self._found.messages += header.count
+        expected = self._ends.get(header.channel, header.base)
+        if header.base > expected:
+            self._wrong(
+                name, position, position + header.length,
+                f"offsets {expected} to {header.base} of channel {header.channel} are missing",
+            )  # fmt: skip
+        elif header.base < expected:
+            self._wrong(
+                name, position, position + header.length,
+                f"offset {header.base} of channel {header.channel} is there twice",
+            )  # fmt: skip
+        self._ends[header.channel] = header.base + header.count
+
+    # Clustered segments.
+
+    def _clustered(self, name: str, content: bytes, salt: int) -> None:
+        try:
+            index = read_index(memoryview(content))
+        except FormatError as error:
+            self._wrong(name, error.position or 0, len(content), str(error))
+            return
+        self._batches(name, content, SEGMENT_HEADER_BYTES, index.control_stop, salt)
+        position = index.control_stop
+        for entry in index:
+            if entry.position != position:
+                self._wrong(name, position, entry.position, "the index leaves out some bytes")
+            before = self._found.batches
+            first, end = self._batches(name, content, entry.position, entry.stop, salt)
+            whole = self._found.batches - before == entry.batches
+            if whole and (first, end) != (entry.base, entry.end):
+                self._mismatch(name, entry)
+            position = entry.stop
+
+    def _mismatch(self, name: str, entry: Entry) -> None:
+        self._wrong(
+            name, entry.position, entry.stop,
+            f"the index says that channel {entry.channel} has offsets {entry.base} to "
+            f"{entry.end} here, and the batches say otherwise",
+        )  # fmt: skip
+
+    def _batches(
+        self, name: str, content: bytes, position: int, stop: int, salt: int
+    ) -> tuple[int, int]:
+        """Walk batches that lie one behind the other; returns the offsets they span."""
+        first = end = -1
+        while position < stop:
+            header = batch_at(content, position, stop, salt)
+            if header is None:
+                resumed = next_batch(content, position + 1, stop, salt) or stop
+                self._wrong(name, position, resumed, "a batch is damaged")
+                self._advance(resumed - position)
+                position = resumed
+                continue
+            self._count(name, position, header)
+            if header.kind == MESSAGES:
+                first = header.base if first < 0 else first
+                end = header.base + header.count
+            self._advance(header.length)
+            position += header.length
+        return first, end
