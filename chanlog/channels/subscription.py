@@ -98,10 +98,9 @@ class EmbeddedSubscription(Subscription):
                 return True
             if since > offset:
                 known = False
-        if not known:
-            # Published before anybody kept count: look at each, once.
-            if self._fill(end):
-                return True
+        # What was published before anybody kept count is looked at, each once.
+        if not known and self._fill(end):
+            return True
         self._offset = end
         return self._state.ended
 

@@ -75,9 +75,9 @@ class ChannelState:
     """
 
     __slots__ = (
-        "__weakref__", "children", "committed_ns", "created_ns", "cursors", "deleted", "end_offset", "ended",
-        "id", "listeners", "name", "next_offset", "parent", "positions", "producers",
-        "retention", "sealed", "segment", "start_offset", "time_ns", "touched",
+        "__weakref__", "children", "committed_ns", "created_ns", "cursors", "deleted",
+        "end_offset", "ended", "id", "listeners", "name", "next_offset", "parent", "positions",
+        "producers", "retention", "sealed", "segment", "start_offset", "time_ns", "touched",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
