@@ -7,7 +7,7 @@ from ..support import LIMIT, spawn, take, until, until_waiting
 
 def test_an_empty_log(log):
     statistics = log.statistics()
-    assert (statistics.channels, statistics.messages, statistics.waiters) == (0, 0, 0)
+    assert (statistics.channels, statistics.appends, statistics.waiters) == (0, 0, 0)
     assert statistics.failed is False
 
 
@@ -17,7 +17,6 @@ def test_it_counts_channels_and_messages(log):
     log.channel("b").publish(1)
     statistics = log.statistics()
     assert statistics.channels == 2
-    assert statistics.messages == 12
     assert statistics.appends >= 3
     log.channel("b").delete()
     assert log.statistics().channels == 1
