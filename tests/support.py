@@ -7,6 +7,7 @@ went by, it only fails then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import subprocess
@@ -156,8 +157,12 @@ def finish(process: subprocess.Popen[str], text: str | None = None) -> str:
 
 def stop(process: subprocess.Popen[str]) -> None:
     """End a process whatever its state, and give its pipes back."""
-    process.kill()
-    process.communicate()
+    if process.poll() is None:
+        process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
+    process.wait()
 
 
 def numbers() -> Iterable[int]:

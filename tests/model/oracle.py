@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
+
+
+def nanoseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1000
 
 
 class Refused(Exception):
@@ -51,7 +56,7 @@ class Life:
     items: list[Item] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     writers: dict[str, Writer] = field(default_factory=dict)
-    keep: dict[str, float] = field(default_factory=dict)
+    keep: dict[str, Any] = field(default_factory=dict)
     parent: tuple[Life, int] | None = None
     own: int = 0  # How many messages are its own and not of the channel it was forked from.
     created: Any = None  # Learned like the times of messages.
@@ -73,6 +78,8 @@ class Life:
 
     def publish(self, items: list[Item], expect: int | None = None) -> list[int]:
         self.must_live()
+        if not items:
+            return []
         reasons = []
         if self.ended:
             reasons.append("ChannelEnded")
@@ -80,8 +87,7 @@ class Life:
             reasons.append("UnexpectedOffset")
         if reasons:
             raise Refused(*reasons)
-        if items:
-            self.exists = True
+        self.exists = True
         first = self.end
         self.items += items
         self.own += len(items)
@@ -150,13 +156,13 @@ class Life:
         if "count" in self.keep:
             self.start = max(self.start, self.end - int(self.keep["count"]))
         if "age" in self.keep:
-            oldest = now_ns - self.keep["age"] * 1e9
+            oldest = now_ns - nanoseconds(self.keep["age"])
             while self.start < self.end and self.items[self.start].time_ns < oldest:
                 self.start += 1
 
     def idle(self, since_ns: int, now_ns: int) -> bool:
         """Whether its ``ttl`` had passed, had it been left alone since then."""
-        return "ttl" in self.keep and now_ns - since_ns > self.keep["ttl"] * 1e9
+        return "ttl" in self.keep and now_ns - since_ns > nanoseconds(self.keep["ttl"])
 
 
 class Oracle:

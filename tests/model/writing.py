@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,7 +15,14 @@ from .oracle import Life
 
 cursor_names = st.sampled_from(["one", "two"])
 producer_names = st.sampled_from(["p", "q"])
-KEEPS = [{}, {}, {"count": 1}, {"count": 50}, {"age": 1000.5, "count": 200}, {"ttl": 3000.5}]
+KEEPS = [
+    {},
+    {},
+    {"count": 1},
+    {"count": 50},
+    {"age": timedelta(seconds=1000.5), "count": 200},
+    {"ttl": timedelta(seconds=3000.5)},
+]
 
 
 class Writing(Base):
