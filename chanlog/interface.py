@@ -66,7 +66,14 @@ class ChannelInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What a log holds and has done since it was opened. Sizes are in bytes."""
+    """What a log holds and has done since it was opened. Sizes are in bytes.
+
+    ``channels`` exist; ``channels_in_memory`` of them have changed since the last catalog and are
+    held as objects. ``segments`` are files, of which ``segments_clustered`` have been rewritten;
+    all files take ``disk_bytes`` of the disk, and ``unsynced_bytes`` are not durable yet.
+    ``appends`` counts batches and frames (a batch may hold many messages), ``syncs`` successful
+    syncs, ``compactions`` segments rewritten. ``waiters`` are waiting for a message now.
+    """
 
     channels: int
     channels_in_memory: int
@@ -94,7 +101,11 @@ class Subscription(ABC):
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether ``get`` would answer at once, with a message or with the end. Never waits."""
+        """Whether ``get`` would answer at once, with a message or by raising (at the end, say).
+
+        Never waits. With a filter by type it costs the same however many messages of other types
+        were published meanwhile, so it may be asked between two tokens.
+        """
 
     @property
     @abstractmethod
@@ -116,11 +127,14 @@ class Subscription(ABC):
 
     @abstractmethod
     def seek(self, offset: int) -> None:
-        """Go on from ``offset`` (the next message is that one)."""
+        """Go on from ``offset``: the next message is that one, or the first behind it that passes
+        the filter. Up to the end offset, else ``UnknownOffset``; below the start offset the next
+        ``get`` raises ``OffsetTrimmed``. For the consumer's own thread or task."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the reader back; a waiting ``get`` raises ``HandleClosed``, a loop ends."""
+        """Give the reader back, from any thread: a waiting ``get`` raises ``HandleClosed``, a loop
+        ends. Nothing is lost that way; subscribe again ``after`` the last message."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Message]: ...
@@ -176,7 +190,8 @@ class Cursor(ABC):
     """A named, durable position of a consumer in a channel.
 
     ``for message in cursor`` reads from the committed position on and then waits for more. What
-    was read and not committed is read again by whoever opens the cursor next.
+    was read and not committed is read again by whoever opens the cursor next. Two handles of one
+    cursor share the committed position, and each reads for itself.
     """
 
     __slots__ = ()
@@ -189,11 +204,12 @@ class Cursor(ABC):
 
     @abstractmethod
     def commit(self, message: Message | int, *, durable: bool = False) -> None:
-        """Store that ``message`` (or an offset), and all before it, is done with.
+        """Store that ``message`` (or the message at an offset), and all before it, is done with:
+        the position becomes its offset plus one.
 
         As durable as a publish under the log's sync policy. Committing what is committed already
         is fine; committing less raises ``CommitBehind``, so that a consumer which was replaced
-        notices. Creates the channel if there is none.
+        notices. Raises ``UnknownOffset`` for a message that is not there yet.
         """
 
     @abstractmethod
@@ -265,7 +281,8 @@ class Producer(ABC):
 
     Each message has a sequence, counted from 0 over the whole life of the producer, across epochs.
     Publishing a sequence again returns the offset it got first and writes nothing. Opening the
-    same name with a higher epoch fences the lower one for good.
+    same name with a higher epoch fences the lower one for good. Threads may share a producer;
+    without ``sequence`` their messages are numbered in the order in which they come.
     """
 
     __slots__ = ()
@@ -336,7 +353,8 @@ class Producer(ABC):
 
 class Channel(ABC):
     """A named, durable, two-way address in a log. Opening one costs and changes nothing; it comes
-    into being with the first publish (or fork, configure, cursor commit)."""
+    into being with the first thing that is stored in it: a message most often, or by ``fork``,
+    ``configure``, ``producer``, ``end``, or the ``seek`` of a cursor."""
 
     __slots__ = ()
 
@@ -356,14 +374,18 @@ class Channel(ABC):
     ) -> int:
         """Append one message and return its offset.
 
-        ``data`` is whatever msgpack carries (tuples come back as lists); ``bytes`` pass untouched.
+        ``data`` is whatever msgpack carries (``None``, bool, int of 64 bits, float, str, bytes,
+        list, dict; tuples come back as lists); ``bytes`` pass untouched. ``type`` and ``key`` are
+        strings, ``headers`` map strings to such values; what they mean is up to you.
+
         With ``durable`` it is on stable storage before the call returns; without, the log's sync
         policy decides, and it survives the death of this process in any case. With ``expect`` it
         is written only if that is the channel's end offset, else ``UnexpectedOffset``.
 
-        Raises ``PayloadError``, ``MessageTooLarge``, ``ChannelEnded``, ``ChannelDeleted``,
-        ``DiskFull`` (nothing was written), ``LogFailed``, ``ReadOnly``. Blocks only for
-        durability, and for the moment in which a new segment is made.
+        Raises ``PayloadError``, ``MessageTooLarge`` (over ``message_bytes_max`` as stored, with
+        headers), ``InvalidOption``, ``ChannelEnded``, ``ChannelDeleted``, ``DiskFull`` (nothing was
+        written), ``LogFailed``, ``ReadOnly``. Blocks only for durability, and for the moment in
+        which a new segment is made.
         """
 
     @abstractmethod
@@ -392,7 +414,9 @@ class Channel(ABC):
     ) -> Sequence[int]:
         """Append one message for each item, all or nothing, and return their offsets in order.
 
-        The other arguments hold for every message. Readers see all of them at once.
+        ``items`` is walked to its end before anything is written. The other arguments hold for
+        every message. Readers see all of them at once. Without items nothing is written, and
+        nothing returned. Raises what ``publish`` raises.
         """
 
     @abstractmethod
@@ -424,25 +448,30 @@ class Channel(ABC):
         ``datetime`` or nanoseconds), or ``live``: only what is published from now on.
 
         ``types`` lets only messages of these types pass; ``echo=False`` leaves out those whose
-        sender is this handle's ``sender``. ``last`` counts before filtering. Never waits. Raises
-        ``UnknownOffset`` for an offset from the future, ``InvalidOption`` for arguments that
-        exclude each other.
+        sender is this handle's ``sender``, which it must have. ``last`` counts before filtering.
+        ``after=-1`` is the start. A channel that does not exist yet can be waited on. Never waits
+        itself. Raises ``UnknownOffset`` for an offset from the future, ``InvalidOption`` for
+        arguments that exclude each other; an offset that was trimmed shows at the first ``get``,
+        as ``OffsetTrimmed``.
         """
 
     @abstractmethod
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         """History from ``start`` (default: the first readable) up to and without ``stop``
-        (default: what is the end now)."""
+        (default: what is the end now). Raises ``UnknownOffset`` beyond the end; walking it raises
+        ``OffsetTrimmed`` where messages were trimmed, and ``CorruptionError``."""
 
     @abstractmethod
     def cursor(self, name: str) -> Cursor:
-        """The cursor ``name`` of this channel; a new one stands at the start."""
+        """The cursor ``name`` of this channel; a new one stands at the start offset. Costs nothing
+        and stores nothing until the first commit. Raises ``InvalidName``."""
 
     @abstractmethod
     def producer(self, name: str, *, epoch: int = 0) -> Producer:
         """The producer ``name`` of this channel in ``epoch``, fencing every lower epoch.
 
-        Raises ``ProducerFenced`` if a higher epoch has been opened. Creates the channel.
+        Raises ``ProducerFenced`` if a higher epoch has been opened, ``InvalidName``. Creates the
+        channel.
         """
 
     @abstractmethod
@@ -451,7 +480,8 @@ class Channel(ABC):
 
     @abstractmethod
     def info(self) -> ChannelInfo:
-        """One consistent snapshot of the channel's state, whether it exists or not."""
+        """One consistent snapshot of the channel's state, whether it exists yet or not. Raises
+        ``ChannelDeleted`` if what this handle stood for was deleted."""
 
     @abstractmethod
     async def ainfo(self) -> ChannelInfo:
@@ -497,7 +527,8 @@ class Channel(ABC):
     @abstractmethod
     def fork(self, name: str, *, at: int | None = None) -> Channel:
         """A new channel ``name`` that shares this one's messages below ``at`` (default: the end)
-        without copying them, and goes its own way from there. Raises ``ChannelExists``,
+        without copying them, and goes its own way from there. It has no cursors, no producers and
+        the log's retention; the parent may have ended. Raises ``ChannelExists``,
         ``UnknownOffset``, ``OffsetTrimmed``, ``ChannelNotFound``."""
 
     @abstractmethod
@@ -509,7 +540,10 @@ class Frame(ABC):
     """An atomic append across channels and cursors: all becomes visible together, or nothing.
 
     Collects while the ``with`` block runs, writes at its end; an exception inside writes nothing.
-    Offsets are known afterwards, in ``offsets``, one for each ``publish`` in order.
+    What keeps it from being written (``ChannelEnded``, ``UnexpectedOffset``, ``CommitBehind``, ...)
+    is raised at the end of the block. Offsets are known afterwards, in ``offsets``, one for each
+    ``publish`` in order. ``with`` blocks for durability, ``async with`` does not. For one thread or
+    task, once: afterwards it raises ``HandleClosed``.
     """
 
     __slots__ = ()
@@ -527,7 +561,8 @@ class Frame(ABC):
         headers: Mapping[str, Any] | None = None,
         expect: int | None = None,
     ) -> None:
-        """Add a message. With a ``Channel`` its ``sender`` holds."""
+        """Add a message. With a ``Channel`` its ``sender`` holds. Raises ``PayloadError``,
+        ``MessageTooLarge``, ``InvalidName`` at once."""
 
     @abstractmethod
     def commit(self, cursor: Cursor, message: Message | int) -> None:
@@ -585,7 +620,8 @@ class Log(ABC):
 
     @abstractmethod
     def sync(self) -> None:
-        """Wait until everything appended so far is on stable storage. Raises ``LogFailed``."""
+        """Wait until everything appended so far, in every channel, is on stable storage. Raises
+        ``LogFailed``. In memory, and with ``read_only``, there is nothing to wait for."""
 
     @abstractmethod
     async def async_(self) -> None:
@@ -593,7 +629,11 @@ class Log(ABC):
 
     @abstractmethod
     def compact(self) -> None:
-        """Apply retention, cluster sealed segments, give back dead space: now, and wait for it."""
+        """Apply retention, cluster sealed segments, give back dead space: now, and wait for it.
+
+        Seals the active segment first. Others go on publishing and reading meanwhile. Raises
+        ``CorruptionError``, ``DiskFull``, ``ReadOnly``.
+        """
 
     @abstractmethod
     async def acompact(self) -> None:
@@ -605,8 +645,8 @@ class Log(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Sync, and give the log back. Never touches what is stored; whoever waits on it gets
-        ``LogClosed``. Closing twice is fine."""
+        """Sync (under every policy), and give the log back, so that another may open it. Never
+        touches what is stored; whoever waits on it gets ``LogClosed``. Closing twice is fine."""
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -39,7 +39,7 @@ gives and raises what it raises, without blocking the event loop.
 # The chapters, and which names of `chanlog.__all__` stand in each. A name that is in none of them
 # is an error, so that a new name finds its place.
 CHAPTERS = {
-    "Opening": ["open", "aopen", "verify"],
+    "Opening": ["open", "aopen"],
     "Log": ["Log"],
     "Channel": ["Channel"],
     "Message": ["Message", "Gap"],
@@ -50,6 +50,22 @@ CHAPTERS = {
     "Frame": ["Frame"],
     "State and options": ["ChannelInfo", "Statistics", "Retention"],
 }
+
+# What users meet and do not import: shown at the end of a chapter.
+BESIDES = {
+    "Opening": [
+        ("log", "EmbeddedLog"),
+        ("storage/recovery", "Recovery"),
+        ("storage/recovery", "TornTail"),
+        ("storage/recovery", "Damage"),
+    ],
+}
+
+# What an object is called in the signatures of its methods, where that is not its class's name.
+CALLED = {"EmbeddedLog": "log"}
+
+# Twins whose names do not differ by the prefix alone.
+TWINS = {"sync": "async_"}
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def signature(node: Function, owner: str | None = None) -> str:
 def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     text = argument.arg
     if argument.annotation:
-        text += f": {ast.unparse(argument.annotation)}"
+        text += f": {_value(argument.annotation)}"
     if default is not None:
         text += f" = {_value(default)}" if argument.annotation else f"={_value(default)}"
     return text
@@ -201,10 +217,14 @@ def class_section(node: ast.ClassDef, level: int) -> Iterator[str]:
             yield f"{hashes}# `{loops[item.name].format(node.name.lower())}`\n"
             yield docstring(item) + "\n"
     for name, item in methods.items():
-        if name.startswith("a") and name[1:] in methods:
+        if not ast.get_docstring(item):
+            # What an implementation says nothing about is documented in the interface.
             continue
-        twin = methods.get(f"a{name}")
-        yield from function_section(item, twin, level + 1, node.name.lower())
+        if name in TWINS.values() or (name.startswith("a") and name[1:] in methods):
+            continue
+        twin = methods.get(TWINS.get(name, f"a{name}"))
+        called = CALLED.get(node.name, node.name.lower())
+        yield from function_section(item, twin, level + 1, called)
 
 
 def _public(target: ast.expr) -> bool:
@@ -359,6 +379,10 @@ def page() -> str:
                 node = twin.node if twin else None
                 assert node is None or isinstance(node, Function)
                 parts += function_section(found.node, node, 3, "chanlog")
+        for module, name in BESIDES.get(chapter, ()):
+            other = definition(module, name).node
+            assert isinstance(other, ast.ClassDef)
+            parts += class_section(other, 3)
     parts += error_sections(errors)
     parts += command_sections()
     return "\n".join(parts)

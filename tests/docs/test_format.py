@@ -20,7 +20,7 @@ from .pages import ROOT, prose
 PAGE = ROOT / "docs" / "format.md"
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i64": "q"}
 
-_MADE = re.compile(r"^(\w+) = (?:struct\.)?Struct\(", re.MULTILINE)
+_MADE = re.compile(r"^([A-Z]\w*) = (?:struct\.)?Struct\(", re.MULTILINE)
 _NAMED = re.compile(r"^#+ .*`(\w+\.[A-Z_]+)`$")
 _ROW = re.compile(r"^\| (\d+) \| `(u\d+|i\d+|\d+s)` \|")
 
