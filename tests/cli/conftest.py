@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_processes import SECONDS_MAX, WRITER, Process, environment
 
 import chanlog
+
+from .processes import SECONDS_MAX, WRITER, Process, environment
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cli_processes import environment
 
 import chanlog
+
+from .processes import environment
 
 
 def objects(text: str) -> list[dict]:

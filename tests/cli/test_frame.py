@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_processes import SECONDS_MAX, environment
 
 import chanlog
 from chanlog.cli import main
 from chanlog.cli.parser import build
+
+from .processes import SECONDS_MAX, environment
 
 COMMANDS = ["demo", "ls", "info", "pub", "tail", "cursors", "verify", "trim", "rm", "compact"]
 

@@ -8,11 +8,12 @@ import select
 import signal
 
 import pytest
-from cli_processes import SECONDS_MAX, environment
 
 import chanlog
 from chanlog.cli import demo, main
 from chanlog.cli.demo import account
+
+from .processes import SECONDS_MAX, environment
 
 FAST = ("demo", "--speed", "20")
 CLEAN = "Clean: nothing lost, nothing doubled, nothing paid for twice."
@@ -184,7 +185,7 @@ class TestEndings:
     @pytest.fixture
     def playing(self, spawn, home):
         temporary, env = home
-        process = spawn("demo", "--speed", "1", env=env)
+        process = spawn("demo", "--speed", "4", env=env)
         line = process.line_with("and streams into")
         child = os.pidfd_open(int(re.search(r"pid (\d+)", line)[1]))
         yield process, child, temporary

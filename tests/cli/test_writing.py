@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from cli_processes import SECONDS_MAX, environment
 
 import chanlog
+
+from .processes import SECONDS_MAX, environment
 
 
 def stored(path, channel: str = "c") -> list:
