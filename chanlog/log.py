@@ -292,6 +292,7 @@ def _forked() -> None:
         store = log._store
         store.lock = threading.Lock()
         store.leading = threading.Lock()
+        store.row_lock = threading.Lock()
         store.forked = store.halted = True
         store.active.limit = -1
         store.folder.forget_lock()

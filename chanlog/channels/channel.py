@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedChannel"]
 
 _METAS_MAX = 1024
+_MAPPED_BYTES_MAX = 32 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,9 +113,12 @@ class EmbeddedChannel(Channel):
             raise too_large(len(body), self._message_bytes_max)
         store = self._store
         state = self._state
-        if state is None or not state.id or durable or store.deferred:
+        if state is None or not state.id or store.deferred or (durable and _is_large(body)):
             draft = Draft(self.state, MESSAGES, body, META if meta else 0, 1, 0, expect)
             return self._committer.submit([draft], durable)[0]
+        if durable:
+            flags = META if meta else 0
+            return self._committer.append(state, body, flags, 1, type, self.sender, expect)
         checksum = (
             crc32(body) if len(body) < CHECKSUM_BYTES_HELD else body_checksum(body, 0, len(body))
         )
@@ -135,7 +139,10 @@ class EmbeddedChannel(Channel):
         if not durable and not self._store.deferred:
             return self.publish(data, type=type, key=key, headers=headers, expect=expect)
         draft = self.draft(data, type, key, headers, expect)
-        return (await self._committer.asubmit([draft], durable))[0]
+        state, body = draft.state, draft.body
+        if not state.id or self._store.deferred or _is_large(body):
+            return (await self._committer.asubmit([draft], durable))[0]
+        return await self._committer.aappend(state, body, draft.flags, 1, type, self.sender, expect)
 
     def draft(
         self,
@@ -449,6 +456,11 @@ class EmbeddedChannel(Channel):
         fork, draft = self._forking(name, at)
         await self._committer.asubmit([draft], False)
         return fork
+
+
+def _is_large(body: bytes) -> bool:
+    """Whether what is to be durable is better written through the file than into the map."""
+    return len(body) > _MAPPED_BYTES_MAX
 
 
 def to_ns(since: Any) -> int:

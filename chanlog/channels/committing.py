@@ -12,8 +12,9 @@ from ..errors import ChanlogError, LogClosed
 from ..host import monotonic
 from ..options import nanoseconds
 from ..storage.segment import log_position
+from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
-from ..storage.syncing import commit, submit, sync_all
+from ..storage.syncing import append_durably, commit, submit, sync_all
 
 __all__ = ["Committer"]
 
@@ -52,6 +53,44 @@ class Committer:
     def submit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:
         """Append, and wait for durability if the policy or ``durable`` asks for it."""
         return submit(self._store, drafts, durable=durable)
+
+    def append(
+        self,
+        state: ChannelState,
+        body: bytes,
+        flags: int,
+        count: int,
+        type: str | None,
+        sender: str | None,
+        expect: int | None,
+    ) -> int:
+        """Append one batch to an existing channel, visible at once, and wait until it is
+        durable. For the policies under which readers need not wait for that."""
+        store = self._store
+        offset, ticket = append_durably(store, state, body, flags, count, type, sender, expect)
+        try:
+            commit(store, ticket)
+        except BaseException:
+            store.on_dirty()
+            raise
+        return offset
+
+    async def aappend(
+        self,
+        state: ChannelState,
+        body: bytes,
+        flags: int,
+        count: int,
+        type: str | None,
+        sender: str | None,
+        expect: int | None,
+    ) -> int:
+        """``append`` without blocking the event loop."""
+        offset, ticket = append_durably(
+            self._store, state, body, flags, count, type, sender, expect
+        )
+        await self._until_durable(ticket)
+        return offset
 
     def sync(self) -> None:
         """Wait until everything appended so far is durable."""

@@ -92,6 +92,9 @@ class Store:
         self.lock = threading.Lock()
         self.leading = threading.Lock()
         self.maintaining = threading.Lock()
+        # Those who wait for a sync, or ``None`` while nobody leads one; guarded by ``row_lock``.
+        self.row: list[Any] | None = None
+        self.row_lock = threading.Lock()
         self.table = ChannelTable()
         self.segments: tuple[Segment, ...] = ()
         self.active: RawSegment = Nowhere(0)
@@ -142,10 +145,12 @@ class Store:
         type: str | None,
         sender: str | None,
         expect: int | None,
+        soon: bool = False,
     ) -> int:
         """Append one batch of messages to an existing channel, visible at once, not synced.
 
-        ``checksum`` is that of ``body``, computed outside the lock. Returns the base offset.
+        ``checksum`` is that of ``body``, computed outside the lock. ``soon`` says that a sync
+        follows at once, so that the background need not be woken for it. Returns the base offset.
         """
         length = HEADER_BYTES + len(body)
         position = -1
@@ -183,7 +188,7 @@ class Store:
                 if state.listeners is not None:
                     waiters = state.listeners.published(type, sender, offset + count)
                 state.end_offset = offset + count
-                if not self.dirty:
+                if not self.dirty and not soon:
                     self.dirty = True
                     self.on_dirty()
         except BaseException:

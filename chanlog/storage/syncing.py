@@ -8,24 +8,115 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
+from ..format.batch import body_checksum
 from .applying import show, wake
 from .segment import RawSegment, log_position
+from .state import ChannelState
 from .store import Draft, Store
 
-__all__ = ["commit", "durable_end", "submit", "sync_all"]
+__all__ = ["append_durably", "commit", "durable_end", "submit", "sync_all"]
+
+
+class Place:
+    """One thread in the row of those who wait for a sync."""
+
+    __slots__ = ("leads", "lock", "ticket")
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.leads = False
+        self.lock = Lock()
+        self.lock.acquire()
 
 
 def commit(store: Store, ticket: int) -> None:
     """Return when everything below the log position ``ticket`` is durable.
 
     Blocks the thread for a sync or two. Raises ``LogFailed`` if the sync failed, now or before.
+
+    Each waits on a lock of its own, so that the leader wakes all whom its sync has covered at
+    once, and one of the others to lead next; queueing up on ``leading`` would let them through
+    one thread switch at a time.
     """
     while store.durable < ticket:
-        with store.leading:
-            if store.durable < ticket:
-                _lead(store)
+        place = _queue_up(store, ticket)
+        if place is not None:
+            try:
+                # If a signal has hit the leader while it handed over, nobody leads: look again.
+                leads = not place.lock.acquire(timeout=_LEADER_SECONDS_MAX) or place.leads
+            except BaseException:
+                _leave(store, place)
+                raise
+            if not leads:
+                continue
+        try:
+            with store.leading:
+                if store.durable < ticket:
+                    _lead(store)
+        finally:
+            _hand_over(store)
+
+
+_LEADER_SECONDS_MAX = 1.0
+
+
+def _queue_up(store: Store, ticket: int) -> Place | None:
+    """A place in the row, or ``None`` for whoever is to lead."""
+    with store.row_lock:
+        if store.row is None:
+            store.row = []
+            return None
+        place = Place(ticket)
+        store.row.append(place)
+        return place
+
+
+def _hand_over(store: Store) -> None:
+    """Let those go who are covered, and the first of the others lead."""
+    with store.row_lock:
+        row = store.row or []
+        covered = [place for place in row if place.ticket <= store.durable]
+        rest = [place for place in row if place.ticket > store.durable]
+        leader = rest.pop(0) if rest else None
+        store.row = rest if leader is not None else None
+    if leader is not None:
+        # First, so that the next sync starts at once.
+        leader.leads = True
+        leader.lock.release()
+    for place in covered:
+        place.lock.release()
+
+
+def _leave(store: Store, place: Place) -> None:
+    """Give up a place; whoever was made leader meanwhile passes that on."""
+    with store.row_lock:
+        if store.row is not None and place in store.row:
+            store.row.remove(place)
+            return
+    if place.leads:
+        _hand_over(store)
+
+
+def append_durably(
+    store: Store,
+    state: ChannelState,
+    body: bytes,
+    flags: int,
+    count: int,
+    type: str | None,
+    sender: str | None,
+    expect: int | None,
+) -> tuple[int, int]:
+    """Append a batch that is about to be synced: its base offset, and the log position to commit.
+
+    The caller must commit it, or see to it that the background does.
+    """
+    checksum = body_checksum(body, 0, len(body))
+    offset = store.append(state, body, checksum, flags, count, type, sender, expect, soon=True)
+    return offset, log_position(store.active.first, store.active.tail)
 
 
 def submit(store: Store, drafts: Sequence[Draft], *, durable: bool = False) -> list[int]:
