@@ -7,18 +7,21 @@ import threading
 from queue import Empty, SimpleQueue
 
 from ..errors import ChanlogError
+from ..host import monotonic
 from ..options import NO_RETENTION
 from ..storage.maintenance import maintain
 from ..storage.store import Store
 
 __all__ = ["Upkeep"]
 
-_RETENTION_SECONDS = 1.0
+_RETENTION_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
 _logger = logging.getLogger("chanlog")
 
 
 class Upkeep:
-    """Runs a pass whenever a segment was sealed, and every second while there is a retention.
+    """Runs a pass whenever a segment was sealed or something was trimmed or deleted, and every
+    second while there is a retention.
 
     Its thread starts with the first need, and sleeps while there is none.
     """
@@ -32,6 +35,7 @@ class Upkeep:
         if store.options.background and not store.read_only:
             store.on_roll = self.poke
             store.on_configured = self.poke
+            store.on_death = self.poke
             if store.options.retention != NO_RETENTION or store.table.retained:
                 self.poke()
 
@@ -56,20 +60,34 @@ class Upkeep:
             thread.join()
 
     def _run(self) -> None:
-        while True:
+        poked = self._wait(None)
+        while not self._stopped:
+            if poked or self._is_retained():
+                self._pass()
+            # Many trims in a row are one reason to look, not many.
+            poked = self._wait(_PAUSE_SECONDS)
+            if not poked and not self._stopped:
+                poked = self._wait(_RETENTION_SECONDS if self._is_retained() else None)
+
+    def _is_retained(self) -> bool:
+        store = self._store
+        return store.table.retained or store.options.retention != NO_RETENTION
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait for a poke; returns whether there was one. With a ``timeout``, all that long."""
+        deadline = monotonic() + (timeout or 0.0)
+        poked = False
+        while not self._stopped:
             try:
-                retained = self._store.table.retained or (
-                    self._store.options.retention != NO_RETENTION
-                )
-                going_on = self._queue.get(timeout=_RETENTION_SECONDS if retained else None)
-                while going_on:
-                    going_on = self._queue.get_nowait()
-                return
+                left = None if timeout is None else max(0.0, deadline - monotonic())
+                if not self._queue.get(timeout=left):
+                    break
+                poked = True
+                if timeout is None:
+                    break
             except Empty:
-                pass
-            if self._stopped:
-                return
-            self._pass()
+                break
+        return poked
 
     def _pass(self) -> None:
         store = self._store

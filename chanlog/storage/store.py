@@ -112,6 +112,7 @@ class Store:
         self.failed: BaseException | None = None
         self.on_dirty: Callable[[], None] = _nothing
         self.on_roll: Callable[[], None] = _nothing
+        self.on_death: Callable[[], None] = _nothing
         self.on_configured: Callable[[], None] = _nothing
         self.on_wait: Callable[[], None] = _nothing
         # Looks for what another process has appended; for a log that was opened read-only.
@@ -340,6 +341,7 @@ class Store:
         self.appends += 1
         waiters: list[Any] = []
         ticket = log_position(active.first, active.tail)
+        deaths = self.table.deaths
         for place, header in inside(active.map, position, active.header(position)):
             reveal = apply(self.table, active, place, header, active.map)
             if reveal is None and again:
@@ -352,6 +354,8 @@ class Store:
                 waiters += show(reveal)
                 if again and reveal.state.listeners is not None:
                     waiters += reveal.state.listeners.changed() or ()
+        if self.table.deaths != deaths:
+            self.on_death()
         if not self.dirty:
             self.dirty = True
             self.on_dirty()
