@@ -251,6 +251,10 @@ class Reader:
         position = self._place
         while position < entry.stop:
             header = self._verified(segment, position, entry.stop)
+            base = header.start if isinstance(header, Run) else header.base
+            if base > offset and position == self._place != entry.position:
+                # The hint is ahead: the reader went back, or was interrupted before it went on.
+                return None
             if isinstance(header, Run):
                 if header.stop > offset:
                     self._place = position
