@@ -117,6 +117,9 @@ def _create(table: ChannelTable, segment: RawSegment | None, header: Header, bod
         return
     name, retention, parent, fork_offset = decode_created(body)
     state = table.address(name)
+    if state.id > header.channel:
+        # From a segment that a crash brought back: the name has gone to a newer channel since.
+        return
     if state.id:
         # Its delete was lost to damage.
         _delete(table, state)
@@ -140,6 +143,9 @@ def _create(table: ChannelTable, segment: RawSegment | None, header: Header, bod
 def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:
     if header.kind == TRIMMED:
         state.start_offset = max(state.start_offset, header.base)
+        # Compaction may have dropped every message that told of these offsets.
+        state.next_offset = max(state.next_offset, header.base)
+        state.end_offset = max(state.end_offset, header.base)
         table.deaths += 1
     elif header.kind == CONFIGURED:
         state.retention = unpack(body)

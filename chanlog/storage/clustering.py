@@ -160,6 +160,9 @@ def _install(store: Store, segments: list[Segment], span: tuple[int, int] | None
             segment.file = None
         if segment.name != kept:
             store.folder.remove(segment.name)
+    if not new:
+        # No file covers what a power cut would bring back, and the record of its end may go next.
+        store.folder.sync()
 
 
 class Writer:
