@@ -39,7 +39,7 @@ gives and raises what it raises, without blocking the event loop.
 # The chapters, and which names of `chanlog.__all__` stand in each. A name that is in none of them
 # is an error, so that a new name finds its place.
 CHAPTERS = {
-    "Opening": ["open", "aopen"],
+    "Opening": ["open", "aopen", "verify"],
     "Log": ["Log"],
     "Channel": ["Channel"],
     "Message": ["Message", "Gap"],
@@ -58,6 +58,8 @@ BESIDES = {
         ("storage/recovery", "Recovery"),
         ("storage/recovery", "TornTail"),
         ("storage/recovery", "Damage"),
+        ("storage/verifying", "Verification"),
+        ("storage/verifying", "Problem"),
     ],
 }
 

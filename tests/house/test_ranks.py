@@ -23,7 +23,7 @@ FACES = frozenset({"cli", "testing", "web", "remote", "engines", "__main__"})
 PURE = frozenset(
     """
     __future__ abc array binascii bisect collections contextlib copy dataclasses datetime enum
-    functools heapq itertools math operator re string struct sys types typing unicodedata zlib
+    functools heapq itertools json math operator re string struct sys types typing unicodedata zlib
     """.split()  # noqa: SIM905
 )
 CARRIED = frozenset({"msgpack", "sortedcontainers"})
@@ -147,7 +147,7 @@ def test_imports_point_down(module: Source) -> None:
     [
         ("chanlog.format.batch", "import os"),
         ("chanlog.format.batch", "def f():\n    import threading"),
-        ("chanlog.format.batch", "import json"),
+        ("chanlog.format.batch", "import pathlib"),
         ("chanlog.format.batch", "from ..host import files"),
         ("chanlog.format.batch", "from .. import Retention"),
         ("chanlog.format.batch", "import chanlog"),
