@@ -14,7 +14,7 @@ from chanlog import ChannelInfo, ChannelNotFound, EndOfChannel, Log
 
 from .output import Output
 from .parser import usage_error
-from .render import bytes_text, info_json, retention_text, time_text
+from .render import bytes_text, count_text, info_json, retention_text, time_text
 
 __all__ = ["cursors", "info", "ls", "tail", "verify"]
 
@@ -239,6 +239,12 @@ def verify(arguments: argparse.Namespace) -> int:
         else:
             where = f"{problem.path}, bytes {problem.start} to {problem.stop}"
             output.text(f"{where}: {problem.text}", style="bold red")
+    for tail_ in report.torn:
+        if output.json:
+            output.object({"torn": tail_.text, **_range(tail_)})
+        else:
+            # No damage: what a crash leaves, or what its owner is writing right now.
+            output.text(f"unfinished: {tail_.path}, bytes {tail_.start} to {tail_.stop}")
     if output.json:
         output.object(
             {
@@ -246,15 +252,17 @@ def verify(arguments: argparse.Namespace) -> int:
                 "batches": report.batches,
                 "messages": report.messages,
                 "bytes": report.bytes,
+                "torn": len(report.torn),
                 "problems": len(report.problems),
             }
         )
     else:
         count = len(report.problems)
-        verdict = "all is well" if not count else f"{count} problem{'s' if count > 1 else ''}"
+        verdict = count_text(count, "problem") if count else "all is well"
         output.text(
-            f"{verdict}: {report.segments:,} segments, {report.batches:,} batches, "
-            f"{report.messages:,} messages, {bytes_text(report.bytes)}",
+            f"{verdict}: {count_text(report.segments, 'segment')}, "
+            f"{count_text(report.batches, 'batch', 'batches')}, "
+            f"{count_text(report.messages, 'message')}, {bytes_text(report.bytes)}",
             style="bold red" if count else "green",
         )
     return 1 if report.problems else 0

@@ -14,6 +14,7 @@ from chanlog import ChannelInfo, Gap, Message, Retention
 
 __all__ = [
     "bytes_text",
+    "count_text",
     "data_text",
     "duration_text",
     "from_json",
@@ -51,6 +52,11 @@ def bytes_text(count: int) -> str:
             break
         size /= 1024
     return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def count_text(count: int, what: str, many: str | None = None) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"1 {what}" if count == 1 else f"{count:,} {many or what + 's'}"
 
 
 def _jsonable(value: Any) -> Any:
