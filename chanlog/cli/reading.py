@@ -7,7 +7,7 @@ import select
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import chanlog
 from chanlog import ChannelInfo, ChannelNotFound, EndOfChannel, Log
@@ -32,10 +32,14 @@ def existing(log: Log, directory: str, name: str) -> ChannelInfo:
     return found
 
 
+def _damage(arguments: argparse.Namespace) -> Literal["gap", "raise"]:
+    return "gap" if arguments.gaps else "raise"
+
+
 def ls(arguments: argparse.Namespace) -> int:
     """List channels."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         names = log.channels(prefix=arguments.prefix, pattern=arguments.pattern)
         if not arguments.long:
             for name in names:
@@ -66,7 +70,7 @@ def ls(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """Show a log or a channel."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         if arguments.channel is not None:
             one = existing(log, arguments.dir, arguments.channel)
             output.object(info_json(one)) if output.json else output.facts(_channel_facts(one))
@@ -140,7 +144,7 @@ def _channel_facts(one: ChannelInfo) -> Iterator[tuple[str, str]]:
 def cursors(arguments: argparse.Namespace) -> int:
     """List cursors."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         if arguments.channel is not None:
             infos = iter([existing(log, arguments.dir, arguments.channel)])
         else:
@@ -171,7 +175,7 @@ def tail(arguments: argparse.Namespace) -> int:
         types = [kind.strip() for kind in arguments.types.split(",") if kind.strip()]
         if not types:
             raise usage_error("--types wants names, such as --types token,status")
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         channel = log.channel(arguments.channel)
         if arguments.follow:
             if not channel.info().exists:

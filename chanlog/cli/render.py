@@ -141,8 +141,14 @@ def line(message: Message) -> tuple[str, str, str, str]:
     """A message for people: offset, time, who and what kind, the rest."""
     offset, time = f"{message.offset:>7}", time_text(message.time)
     if isinstance(message, Gap):
+        time = f"{'-':<{len(time)}}"  # when they were published is lost too
         stop = message.offset + message.missing
-        return offset, time, "GAP", f"{message.missing} messages lost to damage, next is {stop}"
+        return (
+            offset,
+            time,
+            "GAP",
+            f"{count_text(message.missing, 'message')} lost to damage, next is {stop}",
+        )
     who = f"{data_text(message.sender or '-')} {data_text(message.type or '-')}"
     extra = "" if message.key is None else f"[{data_text(message.key)}] "
     for key, value in (message.headers or {}).items():

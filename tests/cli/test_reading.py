@@ -194,6 +194,37 @@ class TestLive:
         assert follower.finish()[0] == 0
 
 
+class TestGaps:
+    @pytest.fixture
+    def damaged(self, directory):
+        with chanlog.open(directory) as log:
+            for word in ("before", "damaged", "behind"):
+                log.channel("words").publish(word, type="w", durable=True)
+        flip(directory, b"damaged")
+        return directory
+
+    def test_damage_is_an_error_that_says_how_to_go_on(self, run, damaged):
+        done = run("tail", damaged, "words")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.stderr.endswith("(here: with --gaps)\n")
+
+    def test_with_gaps_what_is_lost_is_shown(self, run, damaged):
+        done = run("tail", damaged, "words", "--gaps")
+        assert (done.returncode, done.stderr) == (0, "")
+        before, gap, behind = done.stdout.splitlines()
+        assert before.endswith("before") and behind.endswith("behind")
+        assert gap.split(maxsplit=3)[0] == "1" and "1 message lost to damage" in gap
+
+    def test_a_gap_passes_every_filter(self, run, damaged):
+        done = run("tail", damaged, "words", "--gaps", "--types", "other", "--json")
+        assert objects(done.stdout) == [{"offset": 1, "time_ns": 0, "gap": 1}]
+
+    @pytest.mark.parametrize("command", [["ls"], ["info"], ["info", "words"], ["cursors"]])
+    def test_all_that_read_can_go_on(self, command, run, damaged):
+        name, *rest = command
+        assert run(name, damaged, *rest, "--gaps").returncode == 0
+
+
 class TestVerify:
     def test_a_sound_log(self, run, directory):
         done = run("verify", directory)
