@@ -20,7 +20,7 @@ BROKEN_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. ``argv`` defaults to ``sys.argv[1:]``."""
     # Everything else is imported late: `chanlog --help` answers before the engine is looked at.
-    from chanlog.errors import ChanlogError
+    from chanlog.errors import ChanlogError, CorruptionError
 
     from .parser import build, usage_error
 
@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except usage_error as error:
         _complain(f"{error}")
         return 2
+    except CorruptionError as error:
+        has_gaps = hasattr(arguments, "gaps")
+        _complain(_one_line(error) + (" (here: with --gaps)" if has_gaps else ""))
+        return 1
     except (ChanlogError, OSError) as error:
         _complain(_one_line(error))
         return 1

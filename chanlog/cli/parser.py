@@ -141,6 +141,14 @@ def _channel(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("channel", metavar="CHANNEL", **options)
 
 
+def _gaps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gaps",
+        action="store_true",
+        help="go on where the log is damaged; what is lost shows as a gap",
+    )
+
+
 def _json(parser: argparse.ArgumentParser, text: str = "print one JSON object a line") -> None:
     parser.add_argument("--json", action="store_true", help=text)
 
@@ -186,6 +194,7 @@ def _ls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-l", "--long", action="store_true", help="with offsets, count and time of the last message"
     )
+    _gaps(parser)
     _json(parser)
 
 
@@ -199,6 +208,7 @@ _INFO = (
 def _info(parser: argparse.ArgumentParser) -> None:
     _directory(parser)
     _channel(parser, nargs="?", help="the channel (default: the log as a whole)")
+    _gaps(parser)
     _json(parser)
 
 
@@ -269,6 +279,7 @@ def _tail(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--types", metavar="A,B", help="only messages of these types, separated by commas"
     )
+    _gaps(parser)
     _json(
         parser,
         'print one JSON object a line; bytes are {"$bytes": "<base64>"}',
@@ -281,6 +292,7 @@ _CURSORS = ("list the cursors with their positions and lags",)
 def _cursors(parser: argparse.ArgumentParser) -> None:
     _directory(parser)
     _channel(parser, nargs="?", help="only of this channel")
+    _gaps(parser)
     _json(parser)
 
 

@@ -7,14 +7,14 @@ import select
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import chanlog
 from chanlog import ChannelInfo, ChannelNotFound, EndOfChannel, Log
 
 from .output import Output
 from .parser import usage_error
-from .render import bytes_text, info_json, retention_text, time_text
+from .render import bytes_text, count_text, info_json, retention_text, time_text
 
 __all__ = ["cursors", "info", "ls", "tail", "verify"]
 
@@ -32,10 +32,14 @@ def existing(log: Log, directory: str, name: str) -> ChannelInfo:
     return found
 
 
+def _damage(arguments: argparse.Namespace) -> Literal["gap", "raise"]:
+    return "gap" if arguments.gaps else "raise"
+
+
 def ls(arguments: argparse.Namespace) -> int:
     """List channels."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         names = log.channels(prefix=arguments.prefix, pattern=arguments.pattern)
         if not arguments.long:
             for name in names:
@@ -66,7 +70,7 @@ def ls(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """Show a log or a channel."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         if arguments.channel is not None:
             one = existing(log, arguments.dir, arguments.channel)
             output.object(info_json(one)) if output.json else output.facts(_channel_facts(one))
@@ -140,7 +144,7 @@ def _channel_facts(one: ChannelInfo) -> Iterator[tuple[str, str]]:
 def cursors(arguments: argparse.Namespace) -> int:
     """List cursors."""
     output = Output(arguments)
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         if arguments.channel is not None:
             infos = iter([existing(log, arguments.dir, arguments.channel)])
         else:
@@ -171,7 +175,7 @@ def tail(arguments: argparse.Namespace) -> int:
         types = [kind.strip() for kind in arguments.types.split(",") if kind.strip()]
         if not types:
             raise usage_error("--types wants names, such as --types token,status")
-    with chanlog.open(arguments.dir, read_only=True) as log:
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
         channel = log.channel(arguments.channel)
         if arguments.follow:
             if not channel.info().exists:
@@ -239,6 +243,12 @@ def verify(arguments: argparse.Namespace) -> int:
         else:
             where = f"{problem.path}, bytes {problem.start} to {problem.stop}"
             output.text(f"{where}: {problem.text}", style="bold red")
+    for tail_ in report.torn:
+        if output.json:
+            output.object({"torn": tail_.text, **_range(tail_)})
+        else:
+            # No damage: what a crash leaves, or what its owner is writing right now.
+            output.text(f"unfinished: {tail_.path}, bytes {tail_.start} to {tail_.stop}")
     if output.json:
         output.object(
             {
@@ -246,15 +256,17 @@ def verify(arguments: argparse.Namespace) -> int:
                 "batches": report.batches,
                 "messages": report.messages,
                 "bytes": report.bytes,
+                "torn": len(report.torn),
                 "problems": len(report.problems),
             }
         )
     else:
         count = len(report.problems)
-        verdict = "all is well" if not count else f"{count} problem{'s' if count > 1 else ''}"
+        verdict = count_text(count, "problem") if count else "all is well"
         output.text(
-            f"{verdict}: {report.segments:,} segments, {report.batches:,} batches, "
-            f"{report.messages:,} messages, {bytes_text(report.bytes)}",
+            f"{verdict}: {count_text(report.segments, 'segment')}, "
+            f"{count_text(report.batches, 'batch', 'batches')}, "
+            f"{count_text(report.messages, 'message')}, {bytes_text(report.bytes)}",
             style="bold red" if count else "green",
         )
     return 1 if report.problems else 0

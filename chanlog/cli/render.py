@@ -14,6 +14,7 @@ from chanlog import ChannelInfo, Gap, Message, Retention
 
 __all__ = [
     "bytes_text",
+    "count_text",
     "data_text",
     "duration_text",
     "from_json",
@@ -51,6 +52,11 @@ def bytes_text(count: int) -> str:
             break
         size /= 1024
     return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def count_text(count: int, what: str, many: str | None = None) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"1 {what}" if count == 1 else f"{count:,} {many or what + 's'}"
 
 
 def _jsonable(value: Any) -> Any:
@@ -135,8 +141,14 @@ def line(message: Message) -> tuple[str, str, str, str]:
     """A message for people: offset, time, who and what kind, the rest."""
     offset, time = f"{message.offset:>7}", time_text(message.time)
     if isinstance(message, Gap):
+        time = f"{'-':<{len(time)}}"  # when they were published is lost too
         stop = message.offset + message.missing
-        return offset, time, "GAP", f"{message.missing} messages lost to damage, next is {stop}"
+        return (
+            offset,
+            time,
+            "GAP",
+            f"{count_text(message.missing, 'message')} lost to damage, next is {stop}",
+        )
     who = f"{data_text(message.sender or '-')} {data_text(message.type or '-')}"
     extra = "" if message.key is None else f"[{data_text(message.key)}] "
     for key, value in (message.headers or {}).items():

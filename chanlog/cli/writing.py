@@ -14,7 +14,7 @@ from chanlog import ChanlogError, Channel, MessageTooLarge, PayloadError
 from .output import Output
 from .parser import usage_error
 from .reading import existing
-from .render import bytes_text, from_json
+from .render import bytes_text, count_text, from_json
 
 __all__ = ["compact", "pub", "rm", "trim"]
 
@@ -180,7 +180,9 @@ def trim(arguments: argparse.Namespace) -> int:
         if output.json:
             output.object({"channel": before.name, "start_offset": start, "trimmed": count})
         else:
-            output.text(f"trimmed {count:,} messages; {before.name} now starts at {start}")
+            output.text(
+                f"trimmed {count_text(count, 'message')}; {before.name} now starts at {start}"
+            )
     return 0
 
 
@@ -191,8 +193,8 @@ def rm(arguments: argparse.Namespace) -> int:
     with chanlog.open(arguments.dir, create=False) as log:
         count = sum(existing(log, arguments.dir, name).count for name in names)
         what = names[0] if len(names) == 1 else f"{len(names)} channels"
-        messages = "1 message" if count == 1 else f"{count:,} messages"
-        if not arguments.yes and not _agreed(f"delete {what} with {messages}?"):
+        question = f"delete {what} with {count_text(count, 'message')}?"
+        if not arguments.yes and not _agreed(question):
             print("chanlog: nothing was deleted", file=sys.stderr)
             return 1
         for name in names:

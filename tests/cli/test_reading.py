@@ -194,6 +194,37 @@ class TestLive:
         assert follower.finish()[0] == 0
 
 
+class TestGaps:
+    @pytest.fixture
+    def damaged(self, directory):
+        with chanlog.open(directory) as log:
+            for word in ("before", "damaged", "behind"):
+                log.channel("words").publish(word, type="w", durable=True)
+        flip(directory, b"damaged")
+        return directory
+
+    def test_damage_is_an_error_that_says_how_to_go_on(self, run, damaged):
+        done = run("tail", damaged, "words")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.stderr.endswith("(here: with --gaps)\n")
+
+    def test_with_gaps_what_is_lost_is_shown(self, run, damaged):
+        done = run("tail", damaged, "words", "--gaps")
+        assert (done.returncode, done.stderr) == (0, "")
+        before, gap, behind = done.stdout.splitlines()
+        assert before.endswith("before") and behind.endswith("behind")
+        assert gap.split(maxsplit=3)[0] == "1" and "1 message lost to damage" in gap
+
+    def test_a_gap_passes_every_filter(self, run, damaged):
+        done = run("tail", damaged, "words", "--gaps", "--types", "other", "--json")
+        assert objects(done.stdout) == [{"offset": 1, "time_ns": 0, "gap": 1}]
+
+    @pytest.mark.parametrize("command", [["ls"], ["info"], ["info", "words"], ["cursors"]])
+    def test_all_that_read_can_go_on(self, command, run, damaged):
+        name, *rest = command
+        assert run(name, damaged, *rest, "--gaps").returncode == 0
+
+
 class TestVerify:
     def test_a_sound_log(self, run, directory):
         done = run("verify", directory)
@@ -203,13 +234,32 @@ class TestVerify:
         assert one["problems"] == 0 and one["messages"] == 4
 
     def test_a_damaged_one_says_where_and_ends_with_1(self, run, directory):
-        flip(directory, b"hello")
+        with chanlog.open(directory) as log:
+            log.channel("talk/1").publish("behind it", durable=True)
+        place = flip(directory, b"hello")
         done = run("verify", directory)
         assert done.returncode == 1
-        assert "bytes" in done.stdout and "1 problem:" in done.stdout
+        assert ".log, bytes " in done.stdout and " problem" in done.stdout.splitlines()[-1]
         *problems, last = objects(run("verify", directory, "--json").stdout)
-        assert last["problems"] == len(problems) == 1
-        assert problems[0]["start"] < problems[0]["stop"]
+        assert last["problems"] == len(problems) >= 1
+        assert any(one["start"] <= place < one["stop"] for one in problems)
+
+    @pytest.mark.xfail(strict=True, reason="verify takes it for an unfinished write")
+    def test_damage_to_the_last_messages_of_a_closed_log(self, run, directory):
+        flip(directory, b"bye")
+        assert run("verify", directory).returncode == 1
+
+    def test_an_unfinished_write_is_told_and_is_no_damage(self, run, writer, directory):
+        owner = writer(directory)
+        owner.tell('["talk/1", "t", "not to be finished"]')
+        owner.signal(signal.SIGKILL)
+        owner.popen.wait()
+        flip(directory, b"not to be finished")
+        done = run("verify", directory)
+        assert done.returncode == 0
+        assert done.stdout.startswith("unfinished: ") and "\nall is well: " in done.stdout
+        torn, summary = objects(run("verify", directory, "--json").stdout)
+        assert torn["start"] < torn["stop"] and summary["torn"] == 1
 
     def test_of_a_live_log(self, run, writer, tmp_path):
         writer(tmp_path / "log").tell('["c", "t", "x"]')
@@ -221,13 +271,14 @@ class TestVerify:
         assert "all is well" in shown
 
 
-def flip(directory, payload: bytes) -> None:
-    """Damage one byte of ``payload`` wherever it is stored."""
-    found = 0
+def flip(directory, payload: bytes) -> int:
+    """Damage one byte of ``payload`` where it is stored, and return its position."""
+    found = []
     for path in directory.iterdir():
         if path.is_file() and payload in (content := path.read_bytes()):
             place = content.index(payload)
             damaged = bytes([content[place] ^ 1])
             path.write_bytes(content[:place] + damaged + content[place + 1 :])
-            found += 1
-    assert found == 1
+            found.append(place)
+    (place,) = found
+    return place

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..render import count_text
+
 __all__ = ["Delivery", "Entry", "Ledger", "Payment", "Receipt", "reckon"]
 
 
@@ -80,22 +82,26 @@ class Ledger:
         checks = [
             (not self.tokens, "nothing was published"),
             (not self.deliveries, "nobody received anything"),
-            (self.skipped, f"{_count(self.skipped, 'token')} never published"),
-            (self.published_twice, f"{_count(self.published_twice, 'token')} published twice"),
-            (self.generated_twice, f"{_count(self.generated_twice, 'token')} generated twice"),
-            (self.unpaid, f"{_count(self.unpaid, 'token')} published that nobody generated"),
+            (self.skipped, f"{count_text(self.skipped, 'token')} never published"),
+            (self.published_twice, f"{count_text(self.published_twice, 'token')} published twice"),
+            (self.generated_twice, f"{count_text(self.generated_twice, 'token')} generated twice"),
+            (self.unpaid, f"{count_text(self.unpaid, 'token')} published that nobody generated"),
             (
                 self.in_flight > self.kills,
-                f"{_count(self.in_flight, 'token')} in flight at {_count(self.kills, 'kill')}",
+                f"{count_text(self.in_flight, 'token')} in flight at "
+                f"{count_text(self.kills, 'kill')}",
             ),
-            (self.wrong, f"{_count(self.wrong, 'token')} not that of the text"),
+            (self.wrong, f"{count_text(self.wrong, 'token')} not that of the text"),
         ]
         for one in self.deliveries:
             checks += [
-                (one.lost, f"{one.client}: {_count(one.lost, 'message')} lost"),
-                (one.doubled, f"{one.client}: {_count(one.doubled, 'message')} doubled"),
-                (one.disordered, f"{one.client}: {_count(one.disordered, 'message')} disordered"),
-                (one.strange, f"{one.client}: {_count(one.strange, 'message')} not of the log"),
+                (one.lost, f"{one.client}: {count_text(one.lost, 'message')} lost"),
+                (one.doubled, f"{one.client}: {count_text(one.doubled, 'message')} doubled"),
+                (
+                    one.disordered,
+                    f"{one.client}: {count_text(one.disordered, 'message')} disordered",
+                ),
+                (one.strange, f"{one.client}: {count_text(one.strange, 'message')} not of the log"),
             ]
         return [text for wrong, text in checks if wrong]
 
@@ -189,10 +195,6 @@ def _delivery(client: str, numbers: Mapping[int, int | None], rows: Iterable[Rec
         p50=_quantile(delays, 0.50),
         p99=_quantile(delays, 0.99),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _quantile(sorted_ns: Sequence[int], share: float) -> float | None:
