@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 import chanlog
@@ -16,11 +16,13 @@ from .writing import Writing
 
 SCALE = float(os.environ.get("CHANLOG_TEST_SCALE", "1"))
 SETTINGS = settings(
-    max_examples=max(1, int(100 * SCALE)),
+    max_examples=max(1, int(150 * SCALE)),
     stateful_step_count=50,
     deadline=None,
     derandomize=SCALE == 1,
     print_blob=True,
+    report_multiple_bugs=False,
+    phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=list(HealthCheck),
 )
 
