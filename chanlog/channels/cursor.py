@@ -74,17 +74,21 @@ class EmbeddedCursor(Cursor):
         def check() -> None:
             committed = state.cursors.get(self.name, state.start_offset)
             if position < committed:
-                raise CommitBehind(
-                    f"the cursor {self.name!r} of {state.name!r} stands at {committed} already, "
-                    f"and was to be committed at {position}: another consumer has gone on, or "
-                    "use seek() to go back",
-                    channel=state.name,
-                    cursor=self.name,
-                    offset=position - 1,
-                    position=committed,
-                )
+                raise self.behind(position, committed)
 
         return Draft(state, CURSOR, encode_record(self.name), base=position, check=check)
+
+    def behind(self, position: int, committed: int) -> CommitBehind:
+        """The error for a commit of ``position`` where the cursor stands at ``committed``."""
+        name = self._channel.name
+        return CommitBehind(
+            f"the cursor {self.name!r} of {name!r} stands at {committed} already, and was to be "
+            f"committed at {position}: another consumer has gone on, or use seek() to go back",
+            channel=name,
+            cursor=self.name,
+            offset=position - 1,
+            position=committed,
+        )
 
     def _is_known(self, draft: Draft) -> bool:
         return self.state.cursors.get(self.name) == draft.base

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import HandleClosed, InvalidOption
-from ..format.batch import ENDED, MESSAGES
+from ..format.batch import CURSOR, ENDED, MESSAGES
 from ..interface import Channel, Cursor, Frame
 from ..message import Message
 from ..storage.store import Draft
@@ -65,7 +65,11 @@ class EmbeddedFrame(Frame):
                 f"a frame takes cursors of its own log, not {cursor!r}", option="cursor"
             )
         self._channel(cursor.channel)
-        self._drafts.append(cursor.draft(message))
+        draft = cursor.draft(message)
+        for earlier in self._drafts:
+            if earlier.kind == CURSOR and earlier[:3] == draft[:3] and earlier.base > draft.base:
+                raise cursor.behind(draft.base, earlier.base)
+        self._drafts.append(draft)
 
     def end(self, channel: str | Channel) -> None:
         self._drafts.append(Draft(self._channel(channel).state, ENDED, b""))

@@ -128,6 +128,8 @@ class EmbeddedSubscription(Subscription):
             self._buffer.clear()
             self._offset = message[0]
             self._reader.check(self._offset)
+        if self._store.closed:
+            self._store.check_open()
         return message
 
     def _take(self) -> Message | None:

@@ -102,6 +102,7 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
         next_id = table.next_id
         ticket = log_position(store.active.first, store.active.tail)
     commit(store, ticket)
+    store.pristine = False
     parts = build(
         base,
         changed,

@@ -425,6 +425,7 @@ class Store:
                 self.folder.remove(name)
             raise
         self.folder_dirty = True
+        self.pristine = False
         mapped[:SEGMENT_HEADER_BYTES] = encode_segment_header(
             salt=salt, first=number, last=number, created_ns=max(self.time_ns, self.clock()),
             log_id=self.log_id,
