@@ -31,40 +31,47 @@ def main(argument: str) -> int:
     """Run one life of the agent. ``argument`` is a JSON object; the demo makes it."""
     setup: dict[str, Any] = json.loads(argument)
     started = time.perf_counter()
-    with chanlog.open(setup["dir"]) as log:
-        channel = log.channel(setup["channel"], sender="agent")
-        epoch, _ = channel.info().producers.get("agent", (0, 0))
-        opened = time.perf_counter()
-        agent = Agent(
-            channel,
-            life=epoch + 1,
-            text=Path(setup["text"]),
-            paid=append_only(Path(setup["paid"])),
-            seconds_per_token=setup["seconds_per_token"],
-            limit=setup["limit"],
-            report=_Reporter(),
-        )
-        _tell(
-            event="up",
-            life=agent.life,
-            tokens=agent.state.tokens,
-            messages=channel.info().end_offset,
-            open_seconds=opened - started,
-            rebuild_seconds=time.perf_counter() - opened,
-        )
-        dashboard = threading.Thread(target=_dashboard, args=(log, setup), daemon=True)
-        dashboard.start()
-        # A daemon: it sits in a read of stdin, which nothing but the other side can end.
-        front_end = threading.Thread(
-            target=_front_end, args=(log, setup["channel"], agent.life), daemon=True
-        )
-        front_end.start()
-        try:
-            agent.run()
-        except LogClosed:
-            return 1  # the person's terminal is gone, see _front_end
-        dashboard.join()
+    try:
+        with chanlog.open(setup["dir"]) as log:
+            _live(log, setup, started)
+    except LogClosed:
+        return 1  # the person's terminal is gone, see _front_end
+    except ChanlogError as error:
+        _tell(event="error", text=str(error))
+        return 1
     return 0
+
+
+def _live(log: Log, setup: dict[str, Any], started: float) -> None:
+    opened = time.perf_counter()
+    channel = log.channel(setup["channel"], sender="agent")
+    epoch, _ = channel.info().producers.get("agent", (0, 0))
+    agent = Agent(
+        channel,
+        life=epoch + 1,
+        text=Path(setup["text"]),
+        paid=append_only(Path(setup["paid"])),
+        seconds_per_token=setup["seconds_per_token"],
+        limit=setup["limit"],
+        report=_Reporter(),
+    )
+    _tell(
+        event="up",
+        life=agent.life,
+        tokens=agent.state.tokens,
+        messages=channel.info().end_offset,
+        open_seconds=opened - started,
+        rebuild_seconds=time.perf_counter() - opened,
+    )
+    dashboard = threading.Thread(target=_dashboard, args=(log, setup), daemon=True)
+    dashboard.start()
+    # A daemon: it sits in a read of stdin, which nothing but the other side can end.
+    front_end = threading.Thread(
+        target=_front_end, args=(log, setup["channel"], agent.life), daemon=True
+    )
+    front_end.start()
+    agent.run()
+    dashboard.join()
 
 
 def _tell(**facts: Any) -> None:

@@ -167,7 +167,8 @@ class Story:
             if self.follow(_FRAME_SECONDS):
                 quiet_since = time.monotonic()
             elif self.agent.dead() and not self.ended:
-                self.follow(_FRAME_SECONDS)
+                while self.follow(_FRAME_SECONDS):
+                    pass  # it may have said why
                 raise DemoError(f"the agent's process died: {self.agent.errors()}")
             elif time.monotonic() - quiet_since > patience:
                 raise DemoError(
