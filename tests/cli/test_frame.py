@@ -210,3 +210,21 @@ def test_messages_cannot_move_the_cursor(run, tmp_path: Path):
     done = run("tail", tmp_path / "log", "c")
     assert done.returncode == 0
     assert done.stdout.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("pub d c --json 1 2", {"json": True, "data": ["1", "2"]}),
+        ("pub d c 1 --type t 2 -- -3 --json", {"data": ["1", "2", "-3", "--json"], "json": False}),
+        ("ls d -l pre", {"long": True, "prefix": "pre"}),
+        ("info d --json c", {"json": True, "channel": "c"}),
+        ("rm d a -y b", {"channel": ["a", "b"], "yes": True}),
+        ("--color never cursors d", {"color": "never", "channel": None}),
+        ("cursors --color never d c", {"color": "never", "channel": "c"}),
+    ],
+)
+def test_options_stand_anywhere(line, found):
+    """argparse gave DATA its empty value at the first option, and then refused the real one."""
+    parsed = vars(build().parse_args(line.split()))
+    assert {name: parsed.get(name) for name in found} == found
