@@ -291,7 +291,7 @@ def command_sections() -> Iterator[str]:
     yield _sentence(top.description) + "\n"
     yield "`python -m chanlog` is the same as `chanlog`.\n"
     yield markdown(_after_first_line(PACKAGE / "cli" / "__init__.py")) + "\n"
-    yield "With every command:\n"
+    yield "Before the command (`--help` and `--color` behind it, too):\n"
     yield _table(common)
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
