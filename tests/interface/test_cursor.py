@@ -284,3 +284,20 @@ def test_a_commit_is_not_a_message(ten):
         assert reader.get(timeout=0) is None
     assert ten.info().end_offset == 10
     assert ten.publish("next") == 10
+
+
+def test_a_new_one_cannot_be_committed_below_the_start(ten):
+    """It stands at the first readable message, so that would go back."""
+    ten.trim(before=5)
+    with ten.cursor("billing") as cursor:
+        with pytest.raises(chanlog.CommitBehind) as caught:
+            cursor.commit(2)
+        assert caught.value.position == 5
+        assert cursor.position() == 5
+
+
+def test_closing_never_raises(ten):
+    """A cursor that was never read once looked its channel up to close itself."""
+    cursor = ten.cursor("billing")
+    ten.delete()
+    cursor.close()

@@ -294,3 +294,13 @@ def test_bad_use_loses_nothing(channel):
             attempt()
     channel.publish(3)
     assert datas(drain(channel.subscribe())) == [0, 1, 2, 3]
+
+
+def test_a_reader_with_messages_in_hand_is_told_too(log, channel):
+    """It once went on from what it had decoded already."""
+    channel.publish_many(range(10))
+    with channel.subscribe() as reader:
+        assert reader.get(timeout=0).data == 0
+        log.close()
+        with pytest.raises(chanlog.LogClosed):
+            reader.get(timeout=0)

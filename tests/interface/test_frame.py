@@ -256,3 +256,21 @@ def test_two_frames_at_once_do_not_mix(log):
     assert two.offsets == [0, 1]
     assert one.offsets == [2, 3]
     assert replayed(log.channel("w")) == ["2a", "2b", "1a", "1b"]
+
+
+def test_an_end_of_what_has_ended_does_nothing(log, work):
+    """``Channel.end`` may be called twice; in a frame it once spoiled everything."""
+    log.channel("w").end()
+    assert work(lambda frame: (frame.end("w"), frame.publish("v", 1))).offsets == [0]
+    assert replayed(log.channel("v")) == [1]
+
+
+def test_two_commits_of_one_cursor_in_one_frame(log, work):
+    """The second was once compared with the position before the frame, and went back."""
+    log.channel("w").publish_many(range(9))
+    with log.channel("w").cursor("c") as cursor:
+        with pytest.raises(chanlog.CommitBehind):
+            work(lambda frame: (frame.commit(cursor, 5), frame.commit(cursor, 2)))
+        assert cursor.position() == 0
+        work(lambda frame: (frame.commit(cursor, 2), frame.commit(cursor, 5)))
+        assert cursor.position() == 6

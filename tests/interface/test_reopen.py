@@ -308,3 +308,14 @@ def test_damage_below_the_durable_mark_raises_and_touches_nothing(disk, tmp_path
         lost = range(gap.offset, gap.offset + gap.missing)
         assert [message.offset for message in whole] == [n for n in range(300) if n not in lost]
         assert log.channel("w").publish("on") == 300
+
+
+def test_a_compaction_is_closed_as_cleanly_as_anything(disk):
+    """Published, closed, compacted, closed: the last close was once taken for a crash."""
+    with disk.open(**SMALL) as log:
+        log.channel("w").publish(1)
+    with disk.open(**SMALL) as log:
+        log.compact()
+    with disk.open(**SMALL) as log:
+        assert log.recovery.clean
+        assert replayed(log.channel("w")) == [1]

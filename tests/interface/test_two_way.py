@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+
+import pytest
 
 import chanlog
 
@@ -140,3 +143,46 @@ def test_a_client_that_drops_comes_back_without_loss_or_double(log):
     with client.subscribe(after=seen[-1].offset) as reader:
         seen += drain(reader)
     assert datas(seen) == [f"{round_}-{n}" for round_ in range(10) for n in range(7)]
+
+
+def test_ready_knows_the_end_behind_my_own_words(log, face):
+    """All that is left for a reader without echo is its own, and then the end: that is ready."""
+    agent = log.channel("w", sender="agent")
+    with agent.subscribe(echo=False) as inbox:
+        agent.publish("mine", type="token")
+        assert not inbox.ready
+        agent.end()
+        assert inbox.ready
+        with pytest.raises(chanlog.EndOfChannel):
+            face(inbox).get(timeout=0)
+
+
+@pytest.mark.parametrize("filtered", [{"types": STEERING}, {"echo": False}], ids=["types", "echo"])
+def test_ready_costs_the_same_whatever_else_was_published(log, filtered):
+    """``inbox.ready`` between two tokens looks at nothing that is not for the inbox."""
+    agent = log.channel("w", sender="agent")
+
+    def calls():
+        counted = 0
+
+        def count(frame, event, argument):
+            nonlocal counted
+            counted += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            ready = inbox.ready
+        finally:
+            sys.setprofile(None)
+        assert not ready
+        return counted
+
+    with agent.subscribe(**filtered) as inbox:
+        agent.publish("token", type="token")
+        inbox.ready  # noqa: B018 - whatever it looks at once
+        agent.publish("token", type="token")
+        one = calls()
+        for n in range(1000):
+            agent.publish(n, type="token")
+        agent.publish_many(range(1000), type="token")
+        assert calls() <= one <= 6
