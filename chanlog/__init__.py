@@ -13,7 +13,7 @@ from .interface import (
     Statistics,
     Subscription,
 )
-from .log import aopen, open, verify
+from .log import aopen, averify, open, verify
 from .message import Gap, Message
 from .options import Retention
 
@@ -33,6 +33,7 @@ __all__ = [
     "Statistics",
     "Subscription",
     "aopen",
+    "averify",
     "open",
     "verify",
     *_errors,

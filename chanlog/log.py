@@ -32,7 +32,7 @@ from .storage.segment import ClusteredSegment, RawSegment, log_position
 from .storage.store import Store
 from .storage.verifying import Verification, verify_folder
 
-__all__ = ["EmbeddedLog", "aopen", "open", "verify"]
+__all__ = ["EmbeddedLog", "aopen", "averify", "open", "verify"]
 
 _NAMES_AT_ONCE = 256
 
@@ -119,6 +119,13 @@ def verify(
         return verify_folder(folder, progress)
     except PermissionError as error:
         raise _no_permission(folder.path, error) from None
+
+
+async def averify(
+    path: str | PathLike[str], *, progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """``verify`` without blocking the event loop; ``progress`` is called from another thread."""
+    return await asyncio.to_thread(verify, path, progress=progress)
 
 
 async def aopen(path: str | PathLike[str] | None = None, **options: Any) -> EmbeddedLog:

@@ -12,6 +12,7 @@ from ..message import Message
 from ..storage.reading import Reader, Run
 from ..storage.state import ChannelState
 from ..storage.store import Store
+from ..storage.syncing import durable_end
 
 __all__ = ["EmbeddedReplay"]
 
@@ -31,11 +32,17 @@ class EmbeddedReplay(Replay):
         self._stop = stop
 
     def _runs(self) -> Iterator[Run]:
-        reader = Reader(self._store, self._state)
+        store = self._store
+        reader = Reader(store, self._state)
         offset, stop = self._start, self._stop
         while offset < stop:
-            self._store.check_open()
-            run = reader.run(offset, stop)
+            store.check_open()
+            limit = stop
+            if store.failed is not None:
+                limit = min(stop, durable_end(store, self._state.id, stop))
+                if offset >= limit:
+                    store.check_writable()
+            run = reader.run(offset, limit)
             offset = run.stop
             yield run
 

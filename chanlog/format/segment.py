@@ -62,6 +62,7 @@ ENTRY = Struct("<IIQQQQqq")
 FOOTER = Struct("<8sQQQQQIIII")
 MARKER = Struct("<8sHHI16sqI")
 _U32 = Struct("<I")
+_MAGIC_AND_VERSION = Struct("<8sH")
 
 
 class SegmentHeader(NamedTuple):
@@ -118,12 +119,15 @@ def encode_marker(log_id: bytes, created_ns: int) -> bytes:
 
 def read_marker(content: bytes) -> tuple[bytes, int]:
     """(log id, creation time) of a marker. Raises ``FormatError`` or ``FormatTooNew``."""
-    if len(content) != MARKER.size or not content.startswith(b"CHANLOG\n"):
+    if len(content) < _MAGIC_AND_VERSION.size or not content.startswith(b"CHANLOG\n"):
         raise FormatError("not a log marker", position=0)
-    _, version, _, _, log_id, created_ns, checksum = MARKER.unpack(content)
+    # Only the first ten bytes are the same in every format.
+    _check_version(_MAGIC_AND_VERSION.unpack_from(content)[1])
+    if len(content) != MARKER.size:
+        raise FormatError("the log marker is damaged", position=0)
+    _, _, _, _, log_id, created_ns, checksum = MARKER.unpack(content)
     if checksum != crc32(content[:-4]):
         raise FormatError("the log marker is damaged", position=0)
-    _check_version(version)
     return log_id, created_ns
 
 

@@ -34,7 +34,7 @@ class Run:
     says that each batch is one message.
     """
 
-    __slots__ = ("buffer", "positions", "raw", "single", "start", "stop")
+    __slots__ = ("buffer", "channel", "positions", "raw", "single", "start", "stop")
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Run:
         *,
         raw: bool = False,
         single: bool = False,
+        channel: str | None = None,
     ) -> None:
         self.buffer = buffer
+        self.channel = channel
         self.positions = positions
         self.start = start
         self.stop = stop
@@ -71,12 +73,12 @@ class Run:
         buffer = self.buffer
         if buffer is None:
             raise CorruptionError(
-                f"the messages from offset {self.start} up to {self.stop} are lost, and data() "
+                f"messages {self.start} to {self.stop} of {self.channel!r} are lost, and data() "
                 "has no way to show it; iterate over the messages, where it is a Gap",
                 path=None,
                 start=0,
                 stop=0,
-                channel=None,
+                channel=self.channel,
                 first_offset=self.start,
                 stop_offset=self.stop,
             )
@@ -151,7 +153,7 @@ class Reader:
                     if segment is None:
                         # It may have been trimmed while we looked for it.
                         self.check(offset)
-                        return Run(None, [], offset, min(stop, after))
+                        return Run(None, [], offset, min(stop, after), channel=self.state.name)
                 run = self._take(segment, offset, min(stop, self._below))
             except FileNotFoundError:
                 run = None
@@ -223,7 +225,7 @@ class Reader:
         stop = min(stop, end)
         if not segment.is_right(position):
             self._refuse(segment, position, offset, end)
-            return Run(None, [], offset, stop)
+            return Run(None, [], offset, stop, channel=self.state.name)
         self._place += end <= stop
         return Run(segment.map, [position], offset, stop, raw=True)
 
@@ -258,13 +260,13 @@ class Reader:
             if isinstance(header, Run):
                 if header.stop > offset:
                     self._place = position
-                    return Run(None, [], offset, min(header.stop, stop))
+                    return Run(None, [], offset, min(header.stop, stop), channel=self.state.name)
                 position += _read_header(segment.map, position)[4]
                 continue
             if header.base > offset:
                 # Only a gap can lie between two batches of one segment.
                 self._place = position
-                return Run(None, [], offset, min(stop, header.base))
+                return Run(None, [], offset, min(stop, header.base), channel=self.state.name)
             end = header.base + header.count
             if offset < end:
                 self._place = position + header.length if end <= stop else position
@@ -285,8 +287,8 @@ class Reader:
             if error.first_offset is None or error.stop_offset is None:
                 # Nothing behind a damaged header can be found: all that follows is lost.
                 known = _offset_before(segment, entry.position, position, entry.base)
-                return Run(None, [], known, entry.end)
-            return Run(None, [], error.first_offset, error.stop_offset)
+                return Run(None, [], known, entry.end, channel=self.state.name)
+            return Run(None, [], error.first_offset, error.stop_offset, channel=self.state.name)
 
     def _locate(self, offset: int) -> tuple[Segment | None, int]:
         """The segment that holds ``offset``, with the hint set to it; or ``None`` and the offset

@@ -28,12 +28,12 @@ from ..format.batch import (
     ROLLED,
     encode,
 )
-from ..format.names import raw_name
 from ..format.records import encode_record
-from ..format.segment import SEGMENT_HEADER_BYTES, encode_segment_header
+from ..format.segment import SEGMENT_HEADER_BYTES
 from ..host import NO_BUFFER, Folder, Host
 from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
+from .creating import create_segment
 from .refusals import sealed, unexpected
 from .segment import ClusteredSegment, RawSegment, Segment, log_position
 from .state import ChannelState
@@ -42,7 +42,6 @@ from .table import ChannelTable
 __all__ = ["Draft", "Store"]
 
 FRAME_BYTES_MAX = 1 << 30
-_ALLOCATE_BYTES_MIN = 64 * 1024
 
 # Each mapped file holds a descriptor, and a process has about a thousand.
 _MAPPED_MAX = 256
@@ -103,7 +102,6 @@ class Store:
         self.durable = 0
         self.deferred = options.sync == "always"
         self.unseen: list[tuple[int, Reveal]] = []
-        self.unsynced: list[RawSegment] = []
         self.folder_dirty = False
         self.dirty = False
         self.read_only = False
@@ -387,52 +385,41 @@ class Store:
                 self._roll(0)
 
     def _roll(self, length: int) -> RawSegment:
-        """Start a new segment, then end the old one."""
+        """Start a new segment, then end the old one.
+
+        An interrupt leaves either of them active, and each step can be done again.
+        """
         old = self.active
         if old.file is not None:
             # After an opening no room is reserved behind the tail yet.
             old.file.allocate(old.tail, old.tail + HEADER_BYTES)
-        new = self._create_segment(old.last + 1, length)
+        new = create_segment(self, old.last + 1, length)
+        self.folder_dirty = True
+        self.pristine = False
         if old.file is not None:
             record = encode(
                 ROLLED, b"", salt=old.salt, channel=0, time_ns=self.time_ns, mark=self.durable,
                 base=new.first,
             )  # fmt: skip
             old.map[old.tail : old.tail + HEADER_BYTES] = record
+        self.segments = (*(s for s in self.segments if s.first < new.first), new)
+        # The commit point: from here on appends go to the new one.
+        self.active = new
+        if old.file is not None:
             old.tail += HEADER_BYTES
             old.limit = -1
-            self.unsynced.append(old)
-        self.segments = (*self.segments, new)
-        self.active = new
         self.on_roll()
         return new
 
-    def _create_segment(self, number: int, length: int) -> RawSegment:
-        least = SEGMENT_HEADER_BYTES + length + HEADER_BYTES
-        size = max(self.options.segment_bytes, least)
-        limit = min(size, max(_ALLOCATE_BYTES_MIN, least))
-        name = raw_name(number)
-        # No byte of a salt is zero, so that unwritten space never looks like a batch.
-        salt = int.from_bytes(self.host.random_bytes(2), "little") | 0x0101
-        file = self.folder.create(name)
-        try:
-            file.truncate(size)
-            file.allocate(0, limit)
-            mapped = file.map(size, writable=True)
-        except BaseException:
-            file.close()
-            with suppress(OSError):
-                self.folder.remove(name)
-            raise
-        self.folder_dirty = True
-        self.pristine = False
-        mapped[:SEGMENT_HEADER_BYTES] = encode_segment_header(
-            salt=salt, first=number, last=number, created_ns=max(self.time_ns, self.clock()),
-            log_id=self.log_id,
-        )  # fmt: skip
-        segment = RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
-        segment.limit = limit - HEADER_BYTES
-        return segment
+    def unsynced(self) -> list[RawSegment]:
+        """The segments that were sealed and not synced yet: those whose file is still open."""
+        found: list[RawSegment] = []
+        for segment in reversed(self.segments):
+            if not isinstance(segment, RawSegment) or segment.file is None:
+                break
+            if segment is not self.active:
+                found.append(segment)
+        return found[::-1]
 
     # States of the log.
 

@@ -143,8 +143,7 @@ def _lead(store: Store) -> None:
             store.check_writable()
         active = store.active
         ticket = log_position(active.first, active.tail)
-        rolled = store.unsynced
-        store.unsynced = []
+        rolled = store.unsynced()
         folder_dirty, store.folder_dirty = store.folder_dirty, False
         store.dirty = False
     try:
@@ -159,7 +158,6 @@ def _lead(store: Store) -> None:
         raise store.fail(error) from error
     except BaseException:
         with store.lock:
-            store.unsynced = rolled + store.unsynced
             store.folder_dirty |= folder_dirty
             store.dirty = True
         store.on_dirty()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError
-from ..format.batch import MESSAGES, ROLLED, Header
+from ..format.batch import CREATED, HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.catalog import Catalog
 from ..format.names import CATALOG, parse_clustered, parse_raw
+from ..format.records import decode_created
 from ..format.segment import (
     SEGMENT_HEADER_BYTES,
     Entry,
@@ -61,6 +62,9 @@ class Verifier:
         self._found = Verification()
         self._total = 0
         self._ends: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+        # Whether something in this segment is damaged, and is said already.
+        self._holes = False
         # Damage in a raw segment counts as such if something behind it says it was durable.
         self._open_ends: list[tuple[int, Problem]] = []
         self._durable = 0
@@ -121,8 +125,16 @@ class Verifier:
                 f"the catalog is damaged ({error}); opening rebuilds it from the segments",
             )  # fmt: skip
 
+    def _what(self, header: Header | None) -> str:
+        """What is damaged, as far as a header that is right can tell."""
+        if header is None or header.kind != MESSAGES:
+            return "this should be a batch, and is not"
+        name = self._names.get(header.channel, f"number {header.channel}")
+        return f"messages {header.base} to {header.base + header.count} of {name!r} are damaged"
+
     def _segment(self, span: tuple[int, int], name: str, content: bytes) -> None:
         self._found.segments += 1
+        self._holes = False
         try:
             header = read_segment_header(content)
         except FormatError as error:
@@ -150,9 +162,9 @@ class Verifier:
             if stop == position:
                 return
             resumed = next_batch(content, position + 1, len(content), salt)
-            problem = self._problem(
-                name, position, resumed or stop, "this is not a batch of this segment"
-            )
+            text = self._what(read_header(content, position, len(content), salt))
+            problem = self._problem(name, position, resumed or stop, text)
+            self._holes = True
             self._open_ends.append(((number << 32) | position, problem))
             if resumed is None:
                 return
@@ -161,16 +173,19 @@ class Verifier:
     def _take(self, name: str, content: bytes, position: int, header: Header) -> None:
         self._durable = max(self._durable, header.mark)
         for inner_position, inner in inside(content, position, header):
-            self._count(name, inner_position, inner)
+            self._count(name, content, inner_position, inner)
         self._advance(header.length)
 
-    def _count(self, name: str, position: int, header: Header) -> None:
+    def _count(self, name: str, content: bytes, position: int, header: Header) -> None:
         self._found.batches += 1
+        if header.kind == CREATED:
+            body = content[position + HEADER_BYTES : position + header.length]
+            self._names[header.channel] = decode_created(body)[0]
         if header.kind != MESSAGES:
             return
         self._found.messages += header.count
         expected = self._ends.get(header.channel, header.base)
-        if header.base > expected:
+        if header.base > expected and not self._holes:
             self._wrong(
                 name, position, position + header.length,
                 f"offsets {expected} to {header.base} of channel {header.channel} are missing",
@@ -218,11 +233,13 @@ class Verifier:
             header = batch_at(content, position, stop, salt)
             if header is None:
                 resumed = next_batch(content, position + 1, stop, salt) or stop
-                self._wrong(name, position, resumed, "a batch is damaged")
+                header = read_header(content, position, stop, salt)
+                self._wrong(name, position, resumed, self._what(header))
+                self._holes = True
                 self._advance(resumed - position)
                 position = resumed
                 continue
-            self._count(name, position, header)
+            self._count(name, content, position, header)
             if header.kind == MESSAGES:
                 first = header.base if first < 0 else first
                 end = header.base + header.count
