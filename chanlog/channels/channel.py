@@ -38,7 +38,7 @@ from .cursor import EmbeddedCursor
 from .encoding import check_meta, encode_batches, too_large
 from .producer import EmbeddedProducer, open_producer
 from .replay import EmbeddedReplay
-from .subscription import EmbeddedSubscription, check_offset
+from .subscription import EmbeddedSubscription, check_offset, unknown_offset
 from .waking import Filter
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class EmbeddedChannel(Channel):
                     f"after is the offset of a message, not {after!r}", option="after"
                 )
             if after >= state.end_offset:
-                check_offset(state, after + 1, "after")
+                raise unknown_offset(state, after)
             offset = after + 1
         elif last is not None:
             if isinstance(last, bool) or not isinstance(last, int) or last < 0:

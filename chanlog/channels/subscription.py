@@ -24,7 +24,7 @@ from ..storage.store import Store
 from ..storage.syncing import durable_end
 from .waking import ChannelListeners, Filter, Tail, TaskWaiter, ThreadWaiter
 
-__all__ = ["EmbeddedSubscription", "check_offset", "check_timeout"]
+__all__ = ["EmbeddedSubscription", "check_offset", "check_timeout", "unknown_offset"]
 
 
 class EmbeddedSubscription(Subscription):
@@ -313,11 +313,16 @@ def check_offset(state: ChannelState, offset: Any, option: str) -> int:
             f"{option} is an offset, an int of 0 or more, not {offset!r}", option=option
         )
     if offset > state.end_offset:
-        raise UnknownOffset(
-            f"offset {offset} of {state.name!r} lies in the future: its end offset is "
-            f"{state.end_offset}",
-            channel=state.name,
-            offset=offset,
-            end_offset=state.end_offset,
-        )
+        raise unknown_offset(state, offset)
     return offset
+
+
+def unknown_offset(state: ChannelState, offset: int) -> UnknownOffset:
+    """The error for an offset from the future."""
+    return UnknownOffset(
+        f"offset {offset} of {state.name!r} lies in the future: its end offset is "
+        f"{state.end_offset}",
+        channel=state.name,
+        offset=offset,
+        end_offset=state.end_offset,
+    )

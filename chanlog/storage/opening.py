@@ -29,10 +29,10 @@ from ..host import Buffer, File, Folder, Host
 from ..options import Options
 from .applying import apply
 from .recovery import Recovery, recover
-from .segment import ClusteredSegment, RawSegment, log_position
+from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
 from .state import ChannelState
-from .store import Nowhere, Store
+from .store import Store
 from .table import ChannelTable
 
 __all__ = ["apply_clustered", "open_store", "read_log_id"]
@@ -132,6 +132,10 @@ def _open(
         store.active.limit = -1
         for raw in raws:
             _map_read_only(raw)
+        if _is_rolled(store.active) and store.active.file is not None:
+            # The owner goes on in the next one.
+            store.active.file.close()
+            store.active.file = None
     return store, report
 
 

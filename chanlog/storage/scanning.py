@@ -46,7 +46,7 @@ def next_batch(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> i
     return None
 
 
-def inside_damaged_frame(buffer: Buffer, position: int, stop: int, salt: int) -> bool:
+def inside_damaged_frame(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> bool:
     """Whether ``position`` has the right header of a frame whose content is damaged."""
     header = read_header(buffer, position, stop, salt)
     return header is not None and header.kind == FRAME

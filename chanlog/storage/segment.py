@@ -15,9 +15,9 @@ from ..format.segment import (
     read_index,
     read_segment_header,
 )
-from ..host import Buffer, File, Folder
+from ..host import NO_BUFFER, Buffer, File, Folder
 
-__all__ = ["POSITION_BITS", "ClusteredSegment", "RawSegment", "Segment", "log_position"]
+__all__ = ["POSITION_BITS", "ClusteredSegment", "Nowhere", "RawSegment", "Segment", "log_position"]
 
 POSITION_BITS = 32
 _read_base = HEADER.unpack_from
@@ -116,6 +116,14 @@ class RawSegment:
         fields = _read_base(self.map, position)
         end: int = fields[8] + fields[7]
         return end
+
+
+class Nowhere(RawSegment):
+    """The active segment when there is none: it has no room, so every append asks for some."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__(last, None, NO_BUFFER, 0, 0, 0)
+        self.limit = -1
 
 
 class ClusteredSegment:

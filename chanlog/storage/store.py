@@ -30,12 +30,12 @@ from ..format.batch import (
 )
 from ..format.records import encode_record
 from ..format.segment import SEGMENT_HEADER_BYTES
-from ..host import NO_BUFFER, Folder, Host
+from ..host import Folder, Host
 from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
 from .creating import create_segment
 from .refusals import sealed, unexpected
-from .segment import ClusteredSegment, RawSegment, Segment, log_position
+from .segment import ClusteredSegment, Nowhere, RawSegment, Segment, log_position
 from .state import ChannelState
 from .table import ChannelTable
 
@@ -64,14 +64,6 @@ class Draft(NamedTuple):
     base: int = 0
     expect: int | None = None
     check: Callable[[], None] | None = None
-
-
-class Nowhere(RawSegment):
-    """The active segment when there is none: it has no room, so every append asks for some."""
-
-    def __init__(self, last: int) -> None:
-        super().__init__(last, None, NO_BUFFER, 0, 0, 0)
-        self.limit = -1
 
 
 class Store:

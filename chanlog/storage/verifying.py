@@ -20,7 +20,8 @@ from ..format.segment import (
 from ..host import Folder
 from .applying import inside
 from .opening import read_log_id
-from .scanning import batch_at, last_nonzero, next_batch
+from .scanning import batch_at, inside_damaged_frame, last_nonzero, next_batch
+from .snapshot import CatalogMeta
 
 __all__ = ["Problem", "Verification", "verify_folder"]
 
@@ -118,7 +119,9 @@ class Verifier:
         content = file.read(0, file.size())
         file.close()
         try:
-            Catalog(content).check()
+            catalog = Catalog(content)
+            catalog.check()
+            self._durable = CatalogMeta.decode(catalog.meta).durable
         except FormatError as error:
             self._wrong(
                 CATALOG, error.position or 0, len(content),
@@ -161,6 +164,10 @@ class Verifier:
             stop = last_nonzero(content, position, len(content))
             if stop == position:
                 return
+            if inside_damaged_frame(content, position, len(content), salt):
+                # What is damaged is inside of it, and is met there.
+                position += HEADER_BYTES
+                continue
             resumed = next_batch(content, position + 1, len(content), salt)
             text = self._what(read_header(content, position, len(content), salt))
             problem = self._problem(name, position, resumed or stop, text)

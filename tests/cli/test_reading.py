@@ -244,7 +244,6 @@ class TestVerify:
         assert last["problems"] == len(problems) >= 1
         assert any(one["start"] <= place < one["stop"] for one in problems)
 
-    @pytest.mark.xfail(strict=True, reason="verify takes it for an unfinished write")
     def test_damage_to_the_last_messages_of_a_closed_log(self, run, directory):
         flip(directory, b"bye")
         assert run("verify", directory).returncode == 1
