@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -272,6 +274,22 @@ def test_a_loop_that_dies_leaves_nobody_waiting(log, channel):
     task._log_destroy_pending = False
     dead.close()
     del task
+
+
+def test_a_loop_that_is_gone_is_forgotten(channel):
+    """One loop a request is common; each was kept for ever by what had woken it."""
+
+    async def wait():
+        async with channel.subscribe() as reader:
+            assert await reader.aget(timeout=1e-4) is None
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(wait())
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert gone() is None
 
 
 def test_waiters_that_give_up_do_not_swallow_a_wake(log, channel):

@@ -117,6 +117,24 @@ def test_bytes_keep_never_less(keeping):
     assert 9 <= channel.info().count <= 12
 
 
+def test_bytes_of_a_fork_count_what_it_inherited(log):
+    """Only its own batches were counted once, and all it had inherited was forgotten."""
+    parent = log.channel("parent")
+    parent.publish_many([b"x" * 1000] * 10)
+    for name, own in (("none", 0), ("some", 3)):
+        fork = parent.fork(name)
+        fork.publish_many([b"y" * 1000] * own)
+        fork.configure(Retention(bytes=10**6))
+        log.compact()
+        assert offsets(fork.replay()) == list(range(10 + own))
+        fork.configure(Retention(bytes=5500))
+        log.compact()
+        assert offsets(fork.replay()) in (
+            list(range(4 + own, 10 + own)),
+            list(range(5 + own, 10 + own)),
+        )
+
+
 def test_the_strictest_wins(keeping, clock):
     log, channel = keeping(Retention(age=HOUR, count=5))
     channel.publish_many(range(10))
