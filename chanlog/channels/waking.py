@@ -11,7 +11,7 @@ from asyncio.events import _get_running_loop
 from collections import deque
 from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 __all__ = ["ChannelListeners", "Filter", "TaskWaiter", "ThreadWaiter"]
 
@@ -69,7 +69,8 @@ class LoopHub:
     __slots__ = ("_loop", "_pending", "_scheduled")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        # Weakly, for the hub is found through its loop and must not keep it alive.
+        self._loop = ref(loop)
         self._pending: deque[asyncio.Future[None]] = deque()
         self._scheduled = False
 
@@ -79,12 +80,16 @@ class LoopHub:
         if self._scheduled:
             return
         self._scheduled = True
+        loop = self._loop()
         try:
-            self._loop.call_soon_threadsafe(self._flush)
+            if loop is not None:
+                loop.call_soon_threadsafe(self._flush)
+                return
         except RuntimeError:
-            # The loop is closed, so nobody waits in it any more.
-            self._pending.clear()
-            self._scheduled = False
+            pass
+        # The loop is closed or gone, so nobody waits in it any more.
+        self._pending.clear()
+        self._scheduled = False
 
     def _flush(self) -> None:
         # Cleared first: whoever appends from now on schedules again, or is still seen below.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
@@ -90,27 +90,40 @@ def trim(store: Store, state: ChannelState, before: int) -> None:
 
 
 def _offset_of_last_bytes(store: Store, state: ChannelState, bytes_max: int) -> int:
-    """The highest offset such that payloads of ``bytes_max`` or more are stored from there on."""
+    """The highest offset such that payloads of ``bytes_max`` or more are stored from there on;
+    what a fork has inherited counts as its own."""
     left = bytes_max
     before = state.end_offset
-    for segment in reversed(store.segments):
-        for position in _backward(segment, state.id):
-            fields = _read_header(segment.map, position)
-            flags, length = fields[2], fields[4]
-            count: int = fields[7]
-            base: int = fields[8]
-            packed = payload_bytes(segment.map, position, length, flags)
-            if len(packed) >= left:
-                for size in reversed(payload_sizes(packed, count)):
-                    count -= 1
-                    left -= size
-                    if left <= 0:
-                        return base + count
-            left -= len(packed)
-            before = base
-            if base <= state.start_offset:
-                return before
+    for id, below in _sources(store, state):
+        for base, sizes in _sizes_backward(store, id, below):
+            for place in range(len(sizes) - 1, -1, -1):
+                before = base + place
+                left -= sizes[place]
+                if left <= 0 or before <= state.start_offset:
+                    return before
     return before
+
+
+def _sources(store: Store, state: ChannelState) -> Iterator[tuple[int, int]]:
+    """Whose messages a channel has, and up to which offset: its own, then its ancestors'."""
+    below = 1 << 63
+    source: ChannelState | None = state
+    while source is not None:
+        yield source.id, below
+        if source.parent is not None:
+            below = min(below, source.parent[1])
+        source = store.parent_of(source)
+
+
+def _sizes_backward(store: Store, id: int, below: int) -> Iterator[tuple[int, list[int]]]:
+    """(base offset, payload sizes) of the batches of a channel below an offset, the last first."""
+    for segment in reversed(store.segments):
+        for position in _backward(segment, id):
+            fields = _read_header(segment.map, position)
+            flags, length, count, base = fields[2], fields[4], fields[7], fields[8]
+            if base < below:
+                packed = payload_bytes(segment.map, position, length, flags)
+                yield base, payload_sizes(packed, count)[: below - base]
 
 
 def _backward(segment: Segment, id: int) -> Iterable[int]:
