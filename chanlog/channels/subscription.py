@@ -237,11 +237,10 @@ class EmbeddedSubscription(Subscription):
 
     def _unregister(self, waiter: ThreadWaiter | TaskWaiter) -> None:
         self._waiter = None
-        if not waiter.woken:
-            with self._store.lock:
-                listeners = self._state.listeners
-                if isinstance(listeners, ChannelListeners):
-                    listeners.waiting.pop(waiter, None)
+        with self._store.lock:
+            listeners = self._state.listeners
+            if isinstance(listeners, ChannelListeners):
+                listeners.forget(waiter)
 
     # Loops.
 

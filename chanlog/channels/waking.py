@@ -215,6 +215,11 @@ class ChannelListeners:
         self.waiting = {}
         return taken
 
+    def forget(self, waiter: Waiter) -> None:
+        """``waiter`` does not wait any more, and must not keep its event loop alive."""
+        self.waiting.pop(waiter, None)
+        self._woken.pop(waiter, None)
+
     def track(self, type: str, end: int) -> tuple[Tail, int]:
         """The tail of a type, and the offset from which on it knows everything."""
         return self.tails.setdefault(type, (Tail(), end))
