@@ -24,7 +24,7 @@ from .host.process import after_fork_in_child, before_exit
 from .interface import Frame, Log, Statistics
 from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name
 from .storage.applying import wake
-from .storage.following import follow
+from .storage.following import follow, relist
 from .storage.maintenance import close_files, compact
 from .storage.opening import open_store
 from .storage.recovery import Recovery
@@ -158,6 +158,7 @@ class EmbeddedLog(Log):
         if store.read_only:
             store.halted = True
             store.follow = lambda: follow(store)
+            store.relist = lambda: relist(store)
         _open_logs.add(self)
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import FormatError
 from ..format.batch import HEADER_BYTES, ROLLED, read_header
-from ..format.names import parse_clustered, parse_raw, raw_name
+from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
 from .applying import apply, inside, show, wake
 from .opening import apply_clustered
@@ -14,7 +14,7 @@ from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
 from .store import Store
 
-__all__ = ["follow"]
+__all__ = ["follow", "relist"]
 
 _READ_BYTES = 1 << 18
 
@@ -127,3 +127,24 @@ def _adopt_clustered(store: Store, span: tuple[int, int]) -> None:
         else:
             kept.append(segment)
     store.segments = (*kept, clustered)
+
+
+def relist(store: Store) -> None:
+    """Replace the clustered segments by those that are there now: the owner joins and rewrites
+    them, and a file that was not opened in time is gone."""
+    with store.lock:
+        last = max((segment.last for segment in store.segments), default=0)
+        spans = [span for name in store.folder.names() if (span := parse_clustered(name))]
+        known = {segment.name: segment for segment in store.segments}
+        fresh: list[Segment] = []
+        for first, stop in spans:
+            if stop <= last:
+                segment = known.get(clustered_name(first, stop))
+                fresh.append(segment or ClusteredSegment(store.folder, first, stop, store.opened))
+        for segment in store.segments:
+            covered = any(first <= segment.first and segment.last <= stop for first, stop in spans)
+            if isinstance(segment, RawSegment) and not covered:
+                fresh.append(segment)
+            elif segment not in fresh:
+                segment.retired = True
+        store.segments = tuple(sorted(fresh, key=lambda segment: segment.first))

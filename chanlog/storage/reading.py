@@ -156,6 +156,8 @@ class Reader:
                         return Run(None, [], offset, min(stop, after), channel=self.state.name)
                 run = self._take(segment, offset, min(stop, self._below))
             except FileNotFoundError:
+                # It was rewritten: by this process, or by the owner if that is another one.
+                self._store.relist()
                 run = None
             if run is not None:
                 return run

@@ -27,6 +27,7 @@ from ..format.batch import (
     MESSAGES,
     ROLLED,
     encode,
+    read_header,
 )
 from ..format.records import encode_record
 from ..format.segment import SEGMENT_HEADER_BYTES
@@ -107,6 +108,8 @@ class Store:
         self.on_wait: Callable[[], None] = _nothing
         # Looks for what another process has appended; for a log that was opened read-only.
         self.follow: Callable[[], object] = _nothing
+        # Looks for the segments anew, when a file is gone that one of them was in.
+        self.relist: Callable[[], None] = _nothing
         # Set when a reader has to look at more than offsets: the log is closed, failed, exiting,
         # in a forked child, or somebody else's.
         self.halted = False
@@ -206,8 +209,10 @@ class Store:
         """
         with self.lock:
             if active.tail <= position + length:
-                checksum = crc32(active.map[position + 4 : position + HEADER_BYTES])
-                if active.map[position : position + 4] != _pack_checksum(checksum):
+                header = read_header(active.map, position, active.size, active.salt)
+                if header is None or (header.channel, header.base + header.count) != (
+                    state.id, end,
+                ):  # fmt: skip
                     return
                 if not state.positions or state.positions[-1] < position:
                     state.positions.append(position)
