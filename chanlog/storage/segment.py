@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from ..errors import CorruptionError, FormatError
 from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, body_checksum, read_header
@@ -17,7 +18,15 @@ from ..format.segment import (
 )
 from ..host import NO_BUFFER, Buffer, File, Folder
 
-__all__ = ["POSITION_BITS", "ClusteredSegment", "Nowhere", "RawSegment", "Segment", "log_position"]
+__all__ = [
+    "POSITION_BITS",
+    "ClusteredSegment",
+    "MapBudget",
+    "Nowhere",
+    "RawSegment",
+    "Segment",
+    "log_position",
+]
 
 POSITION_BITS = 32
 _read_base = HEADER.unpack_from
@@ -248,3 +257,26 @@ class ClusteredSegment:
 
 
 Segment = RawSegment | ClusteredSegment
+
+
+class MapBudget:
+    """Keeps the number of mapped files bounded: told of each that was mapped, it unmaps those that
+    were mapped longest ago. From any thread."""
+
+    __slots__ = ("_mapped",)
+
+    def __init__(self) -> None:
+        self._mapped: dict[ClusteredSegment, None] = {}
+
+    def __call__(self, segment: ClusteredSegment) -> None:
+        self._mapped[segment] = None
+        while len(self._mapped) > _MAPPED_MAX:
+            # Two threads may come to the same one.
+            with suppress(KeyError, StopIteration, RuntimeError):
+                oldest = next(iter(self._mapped))
+                del self._mapped[oldest]
+                oldest.unmap()
+
+
+# Each mapped file holds a descriptor, and a process has about a thousand.
+_MAPPED_MAX = 256

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -36,16 +35,13 @@ from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
 from .creating import create_segment
 from .refusals import sealed, unexpected
-from .segment import ClusteredSegment, Nowhere, RawSegment, Segment, log_position
+from .segment import MapBudget, Nowhere, RawSegment, Segment, log_position
 from .state import ChannelState
 from .table import ChannelTable
 
 __all__ = ["Draft", "Store"]
 
 FRAME_BYTES_MAX = 1 << 30
-
-# Each mapped file holds a descriptor, and a process has about a thousand.
-_MAPPED_MAX = 256
 
 _pack_rest = HEADER_REST.pack
 _pack_checksum = CHECKSUM.pack
@@ -124,7 +120,7 @@ class Store:
         self.damaged: set[int] = set()
         self.deaths_seen = -1
         self.listening: WeakSet[ChannelState] = WeakSet()
-        self._opened: dict[ClusteredSegment, None] = {}
+        self.opened = MapBudget()
 
     # The hot path of a publish. It does inline what ``write`` does in general; the two are held
     # together by a test that compares their bytes.
@@ -479,15 +475,6 @@ class Store:
             if state.listeners is not None:
                 waiters += state.listeners.changed() or ()
         return waiters
-
-    def opened(self, segment: ClusteredSegment) -> None:
-        """A clustered segment was mapped; those not used for long are unmapped for it."""
-        self._opened[segment] = None
-        while len(self._opened) > _MAPPED_MAX:
-            with suppress(KeyError, StopIteration, RuntimeError):
-                oldest = next(iter(self._opened))
-                del self._opened[oldest]
-                oldest.unmap()
 
     def parent_of(self, state: ChannelState) -> ChannelState | None:
         """The channel that a fork was made from, whether it was deleted since or not."""
