@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from asyncio.events import _get_running_loop
 from collections import deque
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock, current_thread, main_thread
 from typing import Any
 from weakref import WeakKeyDictionary, ref
+
+from ..host import monotonic
 
 __all__ = ["ChannelListeners", "Filter", "TaskWaiter", "ThreadWaiter"]
 
@@ -55,12 +57,20 @@ class ThreadWaiter:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for that, up to ``timeout`` seconds; returns whether it came."""
-        if timeout is None:
-            return self._lock.acquire()
-        return self._lock.acquire(timeout=min(timeout, _TIMEOUT_MAX))
+        if current_thread() is not main_thread():
+            return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))
+        # A signal that arrives just before the thread begins to wait does not end the wait, and
+        # only the main thread runs handlers: so that Ctrl-C is never lost, begin anew at times.
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            left = _SIGNAL_SECONDS if deadline is None else deadline - monotonic()
+            if self._lock.acquire(timeout=max(0.0, min(left, _SIGNAL_SECONDS))):
+                return True
+            if left <= _SIGNAL_SECONDS and deadline is not None:
+                return False
 
 
-_TIMEOUT_MAX = 86_400.0 * 365
+_SIGNAL_SECONDS = 1.0
 
 
 class LoopHub:
