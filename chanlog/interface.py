@@ -94,6 +94,16 @@ class Subscription(ABC):
     Iterating (``for``, ``async for``) ends when the channel has ended or the subscription is
     closed. Nothing is queued for it: however slow it is, it costs the publisher nothing.
     One consumer at a time, which may be a thread or a task of any loop.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     channel = log.channel("workflow-42")
+    ...     offsets = channel.publish_many(["Hel", "lo"], type="token")
+    ...     with channel.subscribe(after=0) as reader:
+    ...         reader.get().data
+    ...         reader.get(timeout=0), reader.ready
+    'lo'
+    (None, False)
     """
 
     __slots__ = ()
@@ -165,6 +175,15 @@ class Replay(ABC):
     """History only, from ``start`` to ``stop``, at full speed; it never waits for more.
 
     Each way of iterating starts anew, so one ``Replay`` may be walked many times.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     channel = log.channel("workflow-42")
+    ...     offsets = channel.publish_many("abcdef")
+    ...     [message.offset for message in channel.replay(2, 4)]
+    ...     list(channel.replay(2, 4).data())
+    [2, 3]
+    ['c', 'd']
     """
 
     __slots__ = ()
@@ -192,6 +211,15 @@ class Cursor(ABC):
     ``for message in cursor`` reads from the committed position on and then waits for more. What
     was read and not committed is read again by whoever opens the cursor next. Two handles of one
     cursor share the committed position, and each reads for itself.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     channel = log.channel("workflow-42")
+    ...     offsets = channel.publish_many(["a", "b"])
+    ...     cursor = channel.cursor("billing")
+    ...     cursor.commit(cursor.get())
+    ...     cursor.position(), cursor.lag()
+    (1, 1)
     """
 
     __slots__ = ()
@@ -283,6 +311,20 @@ class Producer(ABC):
     Publishing a sequence again returns the offset it got first and writes nothing. Opening the
     same name with a higher epoch fences the lower one for good. Threads may share a producer;
     without ``sequence`` their messages are numbered in the order in which they come.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     first = log.channel("workflow-42").producer("agent", epoch=1)
+    ...     first.publish("a", sequence=0), first.publish("a", sequence=0)
+    (0, 0)
+
+    >>> with chanlog.open() as log:
+    ...     first = log.channel("workflow-42").producer("agent", epoch=1)
+    ...     second = log.channel("workflow-42").producer("agent", epoch=2)
+    ...     first.publish("b")
+    Traceback (most recent call last):
+        ...
+    chanlog.errors.ProducerFenced: epoch 1 of the producer 'agent' of 'workflow-42' is over: ...
     """
 
     __slots__ = ()
@@ -354,7 +396,18 @@ class Producer(ABC):
 class Channel(ABC):
     """A named, durable, two-way address in a log. Opening one costs and changes nothing; it comes
     into being with the first thing that is stored in it: a message most often, or by ``fork``,
-    ``configure``, ``producer``, ``end``, or the ``seek`` of a cursor."""
+    ``configure``, ``producer``, ``end``, or the ``seek`` of a cursor.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     agent = log.channel("workflow-42", sender="agent")
+    ...     agent.publish({"text": "Hel"}, type="token")
+    ...     agent.publish({"text": "lo"}, type="token", expect=1)
+    ...     [message.data["text"] for message in agent.replay()]
+    0
+    1
+    ['Hel', 'lo']
+    """
 
     __slots__ = ()
 
@@ -544,6 +597,14 @@ class Frame(ABC):
     is raised at the end of the block. Offsets are known afterwards, in ``offsets``, one for each
     ``publish`` in order. ``with`` blocks for durability, ``async with`` does not. For one thread or
     task, once: afterwards it raises ``HandleClosed``.
+
+    >>> import chanlog
+    >>> with chanlog.open() as log:
+    ...     with log.atomic() as frame:
+    ...         frame.publish("workflow-42", "done")
+    ...         frame.publish("lifecycle", {"workflow-42": "done"})
+    ...     frame.offsets
+    [0, 0]
     """
 
     __slots__ = ()

@@ -23,3 +23,11 @@ def test_examples_run(name: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     flags = doctest.ELLIPSIS | doctest.REPORT_NDIFF
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=flags)
     assert failed == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["open", "Channel", "Cursor", "Frame", "Producer", "Replay", "Subscription"]
+)
+def test_the_main_ones_show_an_example(name: str) -> None:
+    examples = doctest.DocTestFinder(recurse=False).find(getattr(chanlog, name), name)
+    assert any(test.examples for test in examples)
