@@ -51,6 +51,9 @@ class MemoryFile(File):
             bigger = mmap(-1, size)
             bigger[: self._size] = self._map[: self._size]
             self._map = bigger
+        if size < self._size:
+            # Growing again shows zeros, as on a disk.
+            self._map[size : self._size] = bytes(self._size - size)
         self._size = size
 
     def map(self, size: int, *, writable: bool) -> Buffer:

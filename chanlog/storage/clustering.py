@@ -357,6 +357,9 @@ def _positions(segment: Segment, id: int) -> Iterable[int]:
 def _headers(mapped: Buffer, entry: Entry) -> Iterator[int]:
     position = entry.position
     for _ in range(entry.batches):
+        if not entry.position <= position <= entry.stop - HEADER_BYTES:
+            # The length of the one before is damaged.
+            return
         yield position
         position += _read_header(mapped, position)[4]
 
@@ -406,10 +409,11 @@ def _raw_control_records(segment: RawSegment) -> Iterator[tuple[int, Header]]:
     position: int | None = SEGMENT_HEADER_BYTES
     mapped, stop = segment.map, segment.tail
     while position is not None and position < stop:
-        fields = _read_header(mapped, position)
-        if fields[1] == MESSAGES and fields[3] == segment.salt:
-            position += fields[4]
-            continue
+        if position >= segment.trusted:
+            fields = _read_header(mapped, position)
+            if fields[1] == MESSAGES and fields[3] == segment.salt:
+                position += fields[4]
+                continue
         found = batch_at(mapped, position, stop, segment.salt)
         if found is None:
             # A hole that on_corruption="gap" has left.

@@ -30,6 +30,7 @@ def compact(store: Store) -> None:
 
 
 def _pass(store: Store, *, forgiving: bool) -> None:
+    _look_for_damage(store, forgiving)
     apply_retention(store)
     trim_to_size(store)
     sealed = [s for s in store.segments if isinstance(s, RawSegment) and s is not store.active]
@@ -41,6 +42,18 @@ def _pass(store: Store, *, forgiving: bool) -> None:
         _cluster_each(store, _wasteful(store), forgiving)
         store.deaths_seen = deaths
     _cluster_each(store, _small(store), forgiving)
+
+
+def _look_for_damage(store: Store, forgiving: bool) -> None:
+    """Note the clustered segments whose index cannot be read, so that the others are kept up."""
+    for segment in store.segments:
+        if isinstance(segment, ClusteredSegment) and segment.first not in store.damaged:
+            try:
+                _ = segment.index
+            except CorruptionError:
+                store.damaged.add(segment.first)
+                if not forgiving:
+                    raise
 
 
 def _cluster_each(store: Store, groups: list[list[Segment]], forgiving: bool) -> None:

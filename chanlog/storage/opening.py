@@ -28,7 +28,8 @@ from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, r
 from ..host import Buffer, File, Folder, Host
 from ..options import Options
 from .applying import apply
-from .recovery import Recovery, recover
+from .recovery import Damage, Recovery, recover
+from .scanning import salt_of_first
 from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
 from .state import ChannelState
@@ -96,9 +97,9 @@ def _open(
     log_id = read_log_id(folder, None if read_only else host)
     store = Store(folder, options, host, log_id)
     store.read_only = read_only
-    raws, clustered = _list_segments(store)
-    report = Recovery()
     loaded = load_catalog(store)
+    report = Recovery()
+    raws, clustered = _list_segments(store, loaded[1].durable if loaded is not None else 0, report)
     starts: dict[int, int] = {}
     durable = 0
     mark = 0
@@ -117,10 +118,15 @@ def _open(
         starts = {segment.first: SEGMENT_HEADER_BYTES for segment in raws}
     for segment in clustered:
         if segment.last >= mark >> 32:
-            apply_clustered(store, segment)
+            try:
+                apply_clustered(store, segment)
+            except CorruptionError as error:
+                if options.on_corruption == "raise":
+                    raise
+                report.damage.append(Damage(error.path, error.start, error.stop, None, None, None))
     count = len(raws)
     recover(store, raws, starts, durable, report)
-    if report.scanned_bytes:
+    if report.scanned_bytes or report.damage:
         report.clean = False
     store.pristine = report.clean and loaded is not None
     store.segments = tuple(sorted([*clustered, *raws], key=lambda segment: segment.first))
@@ -181,7 +187,9 @@ def _write_marker(folder: Folder, host: Host) -> bytes:
     return log_id
 
 
-def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegment]]:
+def _list_segments(
+    store: Store, durable: int, report: Recovery
+) -> tuple[list[RawSegment], list[ClusteredSegment]]:
     """The segments that count. A file whose numbers another, clustered file covers is what it was
     made from, and is removed."""
     names = sorted(store.folder.names())
@@ -201,7 +209,9 @@ def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegmen
         elif is_clustered:
             clustered.append(ClusteredSegment(store.folder, span[0], span[1], store.opened))
         else:
-            segment = _open_raw(store, span[0], last=span == max(ranges)[0])
+            known = durable > log_position(span[0], SEGMENT_HEADER_BYTES)
+            fresh = span == max(ranges)[0] and not known
+            segment = _open_raw(store, span[0], fresh=fresh, report=report)
             if segment is not None:
                 raws.append(segment)
     if not store.read_only:
@@ -211,8 +221,9 @@ def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegmen
     return raws, clustered
 
 
-def _open_raw(store: Store, number: int, *, last: bool) -> RawSegment | None:
-    """A raw segment, mapped. A file that a crash left without a header is removed."""
+def _open_raw(store: Store, number: int, *, fresh: bool, report: Recovery) -> RawSegment | None:
+    """A raw segment, mapped as it is. A ``fresh`` one that a crash left without a header is
+    removed."""
     name = raw_name(number)
     file = store.folder.open(name, writable=not store.read_only)
     size = file.size()
@@ -221,34 +232,37 @@ def _open_raw(store: Store, number: int, *, last: bool) -> RawSegment | None:
         header = read_segment_header(head)
         if header.log_id != store.log_id or header.first != number:
             raise FormatError("the header is that of another segment", position=0)
+        salt = header.salt
     except FormatTooNew as error:
         error.path = store.path_of(name)  # type: ignore[assignment]
         raise
     except FormatError as error:
         # The header is stored before the first batch, but the disk may have kept neither.
-        empty = not file.read(SEGMENT_HEADER_BYTES, 4096).strip(b"\0")
-        if last and empty:
+        if fresh and not file.read(SEGMENT_HEADER_BYTES, size).strip(b"\0"):
             file.close()
             if not store.read_only:
                 store.folder.remove(name)
             return None
-        file.close()
-        raise CorruptionError(
-            f"{name}: {error}; nothing was changed. Restore the file from a copy",
-            path=store.path_of(name),
-            start=0,
-            stop=SEGMENT_HEADER_BYTES,
-            channel=None,
-            first_offset=None,
-            stop_offset=None,
-        ) from None
+        path = store.path_of(name)
+        content = file.read(0, size)
+        known_salt = salt_of_first(content, SEGMENT_HEADER_BYTES)
+        if known_salt is None or store.options.on_corruption == "raise":
+            file.close()
+            raise CorruptionError(
+                f"{name}: {error}; nothing was changed. Restore the file from a copy",
+                path=path,
+                start=0,
+                stop=SEGMENT_HEADER_BYTES,
+                channel=None,
+                first_offset=None,
+                stop_offset=None,
+            ) from None
+        salt = known_salt
+        report.damage.append(Damage(path, 0, SEGMENT_HEADER_BYTES, None, None, None))
     if store.read_only:
-        return _raw_copy(file, number, header.salt, size)
-    if last and size < store.options.segment_bytes:
-        size = store.options.segment_bytes
-        file.truncate(size)
+        return _raw_copy(file, number, salt, size)
     mapped = file.map(size, writable=True)
-    return RawSegment(number, file, mapped, header.salt, size, SEGMENT_HEADER_BYTES)
+    return RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
 
 
 def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:
@@ -280,7 +294,8 @@ def _use_tails(
     starts: dict[int, int] = {}
     for segment in raws:
         tail = meta.tails.get(segment.first)
-        if tail is None:
+        if tail is None or tail > segment.size:
+            # Unknown to the catalog; or cut short since, which the scan will find.
             starts[segment.first] = SEGMENT_HEADER_BYTES
             continue
         attach_tails(catalog, segment)
@@ -326,6 +341,7 @@ def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
         last.map = last.file.map(last.size, writable=True)
     store.durable = log_position(last.first, last.tail)
     if store.segments[-1] is last and not _is_rolled(last):
+        _grow(last, store.options.segment_bytes)
         store.active = last
         last.limit = last.tail
         raws = raws[:-1]
@@ -334,6 +350,15 @@ def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
         segment.file.close()
         segment.file = None
         segment.limit = -1
+
+
+def _grow(segment: RawSegment, size: int) -> None:
+    """Make the file long enough to go on with: a clean close had cut it to what it held."""
+    if segment.size < size:
+        assert segment.file is not None
+        segment.file.truncate(size)
+        segment.map = segment.file.map(size, writable=True)
+        segment.size = size
 
 
 def _is_rolled(segment: RawSegment) -> bool:

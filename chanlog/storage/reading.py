@@ -330,7 +330,8 @@ class Reader:
         if isinstance(segment, ClusteredSegment):
             try:
                 entry = segment.index.find(self._source)
-            except CorruptionError:
+            except CorruptionError as error:
+                error.channel = self.state.name
                 if self._store.options.on_corruption == "raise":
                     raise
                 return None

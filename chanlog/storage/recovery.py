@@ -10,7 +10,7 @@ from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import torn_name
 from .applying import apply, inside
 from .scanning import batch_at, inside_damaged_frame, last_nonzero, next_batch, walk
-from .segment import RawSegment, log_position
+from .segment import POSITION_BITS, RawSegment, log_position
 from .store import Store
 
 __all__ = ["Damage", "Recovery", "TornTail", "recover"]
@@ -98,7 +98,7 @@ class Recoverer:
             segment.tail = position
             self._report.scanned_bytes += position - start
             start = position
-            if rolled or (last and not self._anything(segment, position)):
+            if rolled or (last and self._is_end(segment, position)):
                 return True
             resumed = self._broken(place, segment, position)
             if resumed is None:
@@ -107,8 +107,10 @@ class Recoverer:
                 return True
             position = start = resumed
 
-    def _anything(self, segment: RawSegment, position: int) -> bool:
-        return last_nonzero(segment.map, position, segment.size) > position
+    def _is_end(self, segment: RawSegment, position: int) -> bool:
+        if last_nonzero(segment.map, position, segment.size) > position:
+            return False
+        return log_position(segment.first, position) >= self._durable
 
     def _apply(self, segment: RawSegment, position: int, header: Header) -> None:
         store = self._store
@@ -140,20 +142,21 @@ class Recoverer:
         if log_position(segment.first, position) >= self._durable:
             self._cut(place, segment, position)
             return None
-        if self._store.options.on_corruption == "gap" and inside_damaged_frame(
-            segment.map, position, segment.size, segment.salt
-        ):
-            # What is right inside of it is good; what is not is met there.
+        if inside_damaged_frame(segment.map, position, segment.size, segment.salt):
+            # What is right inside of it is good; what is not is met there, and named.
             return position + HEADER_BYTES
         stop = next_batch(segment.map, position + 1, segment.size, segment.salt)
         if stop is None:
             stop = max(last_nonzero(segment.map, position, segment.size), position)
+            if segment.first == self._durable >> POSITION_BITS:
+                # It may have been cut short.
+                stop = max(stop, self._durable - log_position(segment.first, 0))
             resumed = segment.size
         else:
             resumed = stop
         self._damaged(segment, position, stop)
         if resumed == segment.size:
-            segment.tail = stop
+            segment.tail = min(stop, segment.size)
         return resumed
 
     def _look_ahead(self, place: int, segment: RawSegment, position: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from ..errors import ChannelDeleted
+from ..errors import ChannelDeleted, CorruptionError
 from ..format.batch import DELETED, HEADER, TRIMMED
 from ..format.body import payload_bytes, payload_sizes
 from .clustering import keep_of
@@ -37,7 +37,9 @@ def apply_retention(store: Store) -> None:
         for state in some:
             limits = state.retention if state.retention is not None else default
             if limits and not state.deleted:
-                _apply(store, state, limits, now)
+                # What is damaged is kept: whoever reads it is told.
+                with suppress(CorruptionError):
+                    _apply(store, state, limits, now)
 
 
 _STATES_AT_ONCE = 256
@@ -127,17 +129,17 @@ def _sizes_backward(store: Store, id: int, below: int) -> Iterator[tuple[int, li
 
 
 def _backward(segment: Segment, id: int) -> Iterable[int]:
-    """The positions of the batches of a channel in one segment, the last first."""
+    """The positions of the batches of a channel in one segment, the last first.
+
+    Damaged ones are left out, so that nothing is forgotten for what they say.
+    """
     if isinstance(segment, RawSegment):
-        return reversed(segment.positions(id))
-    entry = segment.index.find(id)
-    if entry is None:
-        return ()
-    places = []
-    position = entry.position
-    for _ in range(entry.batches):
-        places.append(position)
-        position += _read_header(segment.map, position)[4]
+        return filter(segment.is_right, reversed(segment.positions(id)))
+    places: list[int] = []
+    with suppress(CorruptionError):
+        entry = segment.index.find(id)
+        if entry is not None:
+            places.extend(position for position, _ in segment.walk(entry))
     return reversed(places)
 
 
@@ -146,8 +148,9 @@ def trim_to_size(store: Store) -> None:
     bytes_max = store.options.log_bytes_max
     if bytes_max is None:
         return
-    total = sum(size_of(segment) for segment in store.segments)
-    for segment in store.segments[:-1]:
+    segments = [segment for segment in store.segments if segment.first not in store.damaged]
+    total = sum(size_of(segment) for segment in segments)
+    for segment in segments[:-1]:
         if total <= bytes_max:
             return
         total -= size_of(segment)
@@ -164,7 +167,7 @@ def _ends(segment: Segment) -> list[tuple[int, int]]:
     return [
         (id, segment.end_offset(positions[-1]))
         for id in segment.channels()
-        if (positions := segment.positions(id))
+        if (positions := segment.positions(id)) and segment.is_right(positions[-1])
     ]
 
 

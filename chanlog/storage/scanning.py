@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from ..format.batch import FRAME, HEADER_BYTES, Header, body_checksum, read_header
 from ..host import Buffer
 
-__all__ = ["batch_at", "last_nonzero", "next_batch", "walk"]
+__all__ = [
+    "batch_at",
+    "inside_damaged_frame",
+    "last_nonzero",
+    "next_batch",
+    "salt_of_first",
+    "walk",
+]
 
 _CHUNK_BYTES = 1 << 16
 _ZEROS = bytes(_CHUNK_BYTES)
@@ -44,6 +51,13 @@ def next_batch(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> i
             return place - _SALT_POSITION
         place = buffer.find(needle, place + 1, stop)
     return None
+
+
+def salt_of_first(buffer: Buffer | bytes, position: int) -> int | None:
+    """The salt of a segment whose header is lost, from the batch at ``position`` if it is right."""
+    place = position + _SALT_POSITION
+    salt = int.from_bytes(buffer[place : place + 2], "little")
+    return salt if batch_at(buffer, position, len(buffer), salt) is not None else None
 
 
 def inside_damaged_frame(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> bool:
