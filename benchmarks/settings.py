@@ -78,10 +78,11 @@ class Settings:
         """Everything runs, nothing is precise: well under a minute."""
         return replace(
             self,
-            runs=3,
+            runs=2,
             seconds=0.01,
             pool=4_096,
-            tasks=200,
+            threads=(16,),
+            tasks=100,
             replay_messages_max=10_000,
             channels=50,
             channel_messages=100,
