@@ -123,13 +123,16 @@ class EmbeddedSubscription(Subscription):
 
     def _pop(self) -> Message:
         """The first message of the buffer, unless it was trimmed since it was decoded."""
-        message = self._buffer.popleft()
+        message = self._buffer[0]
         if message[0] < self._state.start_offset:
             self._buffer.clear()
             self._offset = message[0]
             self._reader.check(self._offset)
         if self._store.closed:
             self._store.check_open()
+        # Signals are looked at after calls, and there is none from here to whoever asked: what is
+        # taken out is returned.
+        del self._buffer[0]
         return message
 
     def _take(self) -> Message | None:

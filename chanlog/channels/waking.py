@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio.events import _get_running_loop
 from collections import deque
+from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, current_thread, main_thread
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -48,12 +49,11 @@ class ThreadWaiter:
     def wake(self) -> None:
         """Let the thread go on. From any thread, any number of times."""
         if not self.woken:
-            self.woken = True
-            try:
+            # Released before it says so, for an interrupt between the two may not leave it asleep.
+            # Two threads may wake it at once.
+            with suppress(RuntimeError):
                 self._lock.release()
-            except RuntimeError:
-                # Two threads have woken it at once.
-                return
+            self.woken = True
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for that, up to ``timeout`` seconds; returns whether it came."""
@@ -89,14 +89,18 @@ class LoopHub:
         self._pending.append(future)
         if self._scheduled:
             return
-        self._scheduled = True
-        loop = self._loop()
         try:
+            self._scheduled = True
+            loop = self._loop()
             if loop is not None:
                 loop.call_soon_threadsafe(self._flush)
                 return
         except RuntimeError:
             pass
+        except BaseException:
+            # Interrupted: nobody knows whether it was called, and calling again does no harm.
+            self._scheduled = False
+            raise
         # The loop is closed or gone, so nobody waits in it any more.
         self._pending.clear()
         self._scheduled = False
@@ -142,11 +146,12 @@ class TaskWaiter:
     def wake(self) -> None:
         """Let the task go on. From any thread, any number of times."""
         if not self.woken:
-            self.woken = True
             if _get_running_loop() is self._loop:
                 resolve(self.future)
             else:
                 self._hub.wake(self.future)
+            # After it was done, as above.
+            self.woken = True
 
 
 Waiter = ThreadWaiter | TaskWaiter
@@ -221,9 +226,9 @@ class ChannelListeners:
 
     def changed(self) -> list[Any]:
         """Take everybody who waits, and those taken last."""
-        taken = [*self._woken, *self.waiting]
+        self._woken = {**self._woken, **self.waiting}
         self.waiting = {}
-        return taken
+        return list(self._woken)
 
     def forget(self, waiter: Waiter) -> None:
         """``waiter`` does not wait any more, and must not keep its event loop alive."""

@@ -113,31 +113,32 @@ def _index(
 
 def _create(table: ChannelTable, segment: RawSegment | None, header: Header, body: bytes) -> None:
     table.next_id = max(table.next_id, header.channel + 1)
-    if header.channel in table.removed or table.find_id(header.channel) is not None:
+    if header.channel in table.removed:
         return
     name, retention, parent, fork_offset = decode_created(body)
-    state = table.address(name)
-    if state.id > header.channel:
-        # From a segment that a crash brought back: the name has gone to a newer channel since.
-        return
-    if state.id:
-        # Its delete was lost to damage.
-        _delete(table, state)
+    state = table.find_id(header.channel)
+    if state is None:
         state = table.address(name)
-    state.start_offset = header.base
-    state.next_offset = state.end_offset = fork_offset
-    state.created_ns = state.time_ns = header.time_ns
-    state.retention = retention
-    table.retained |= retention is not None
-    table.add(state, header.channel)
-    state.touched = segment.first if segment is not None else -1
+        if state.id > header.channel:
+            # From a segment that a crash brought back: the name has gone to a newer channel since.
+            return
+        if state.id and state.id != header.channel:
+            # Its delete was lost to damage.
+            _delete(table, state)
+            state = table.address(name)
+        state.start_offset = header.base
+        state.next_offset = state.end_offset = fork_offset
+        state.created_ns = state.time_ns = header.time_ns
+        state.retention = retention
+        state.parent = (parent, fork_offset) if parent else None
+        state.touched = segment.first if segment is not None else -1
+        table.retained |= retention is not None
+        table.add(state, header.channel)
     if parent:
-        state.parent = (parent, fork_offset)
         origin = table.find_id(parent)
-        if origin is not None:
+        if origin is not None and state.id not in origin.children:
             table.touch(origin, state.touched)
-            if state.id not in origin.children:
-                origin.children.append(state.id)
+            origin.children.append(state.id)
 
 
 def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import CorruptionError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import torn_name
+from ..format.segment import SEGMENT_HEADER_BYTES
 from .applying import apply, inside
 from .scanning import batch_at, inside_damaged_frame, last_nonzero, next_batch, walk
 from .segment import POSITION_BITS, RawSegment, log_position
@@ -222,6 +223,9 @@ class Recoverer:
         header = read_header(segment.map, position, segment.size, segment.salt)
         if header is not None:
             stop = max(stop, position + header.length)
+        if position == 0 and stop <= SEGMENT_HEADER_BYTES:
+            # Created and never written to: nothing is lost with it.
+            stop = 0
         kept_as = None
         if not store.read_only:
             if stop > position:

@@ -147,47 +147,52 @@ class Store:
         waiters: list[Any] | None = None
         try:
             with self.lock:
-                if state.sealed:
-                    raise sealed(state)
-                offset = state.next_offset
-                if expect is not None and expect != offset:
-                    raise unexpected(state, expect)
-                active = self.active
-                if active.tail + length > active.limit:
-                    active = self.make_room(length)
-                now = self.clock()
-                if now < self.time_ns:
-                    now = self.time_ns
-                else:
-                    self.time_ns = now
-                rest = _pack_rest(
-                    MESSAGES, flags, active.salt, length, checksum, state.id, count, offset,
-                    now, self.durable,
-                )  # fmt: skip
-                if state.segment is not active:
-                    self._attach(state, active)
-                position = active.tail
-                active.map[position : position + length] = _pack_checksum(crc32(rest)) + rest + body
-                # It has happened: whatever interrupts from here on, ``_settle`` completes it.
-                state.positions.append(position)
-                active.tail = position + length
-                state.time_ns = now
-                state.next_offset = offset + count
-                self.appends += 1
-                # The listeners count it before readers see it: who sees the end may rely on them.
-                if state.listeners is not None:
-                    waiters = state.listeners.published(type, sender, offset + count)
-                state.end_offset = offset + count
-                if not self.dirty and not soon:
-                    self.dirty = True
-                    self.on_dirty()
-        except BaseException:
-            if position >= 0:
+                try:
+                    if state.sealed:
+                        raise sealed(state)
+                    offset = state.next_offset
+                    if expect is not None and expect != offset:
+                        raise unexpected(state, expect)
+                    active = self.active
+                    if active.tail + length > active.limit:
+                        active = self.make_room(length)
+                    now = self.clock()
+                    if now < self.time_ns:
+                        now = self.time_ns
+                    else:
+                        self.time_ns = now
+                    rest = _pack_rest(
+                        MESSAGES, flags, active.salt, length, checksum, state.id, count, offset,
+                        now, self.durable,
+                    )  # fmt: skip
+                    if state.segment is not active:
+                        self._attach(state, active)
+                    head = _pack_checksum(crc32(rest))
+                    position = active.tail
+                    active.map[position : position + length] = head + rest + body
+                    # It has happened: whatever interrupts from here on, ``_settle`` completes it.
+                    state.positions.append(position)
+                    active.tail = position + length
+                    state.time_ns = now
+                    state.next_offset = offset + count
+                    self.appends += 1
+                    # The listeners count it before readers see it: who sees the end may rely on
+                    # them.
+                    if state.listeners is not None:
+                        waiters = state.listeners.published(type, sender, offset + count)
+                    state.end_offset = offset + count
+                    if not self.dirty and not soon:
+                        self.dirty = True
+                        self.on_dirty()
+                except BaseException:
+                    if position >= 0:
+                        waiters = self._settle(state, active, position, length, offset + count)
+                    raise
+            if waiters:
                 wake(waiters)
-                self._settle(state, active, position, length, offset + count)
-            raise
-        if waiters:
+        except BaseException:
             wake(waiters)
+            raise
         return offset
 
     def _attach(self, state: ChannelState, active: RawSegment) -> None:
@@ -197,27 +202,23 @@ class Store:
 
     def _settle(
         self, state: ChannelState, active: RawSegment, position: int, length: int, end: int
-    ) -> None:
-        """Complete an append that an exception (a signal's, most likely) interrupted.
+    ) -> list[Any] | None:
+        """Complete an append that an exception (a signal's, most likely) interrupted, still under
+        the lock, and return whom to wake.
 
         If its bytes are in the map it has happened, and a reader in another process may have seen
         it; else nothing has. Every step can be repeated.
         """
-        with self.lock:
-            if active.tail <= position + length:
-                header = read_header(active.map, position, active.size, active.salt)
-                if header is None or (header.channel, header.base + header.count) != (
-                    state.id, end,
-                ):  # fmt: skip
-                    return
-                if not state.positions or state.positions[-1] < position:
-                    state.positions.append(position)
-                active.tail = position + length
-                state.next_offset = state.end_offset = max(state.end_offset, end)
-                self.dirty = True
-                self.on_dirty()
-            waiters = state.listeners.changed() if state.listeners is not None else None
-        wake(waiters)
+        header = read_header(active.map, position, active.size, active.salt)
+        if header is None or (header.channel, header.base + header.count) != (state.id, end):
+            return None
+        if not state.positions or state.positions[-1] < position:
+            state.positions.append(position)
+        active.tail = position + length
+        state.next_offset = state.end_offset = max(state.end_offset, end)
+        self.dirty = True
+        self.on_dirty()
+        return state.listeners.changed() if state.listeners is not None else None
 
     # Everything else: control records, frames, new channels, and what is to be durable.
 
@@ -227,30 +228,35 @@ class Store:
         Returns the base offset of each draft, and the log position that must be durable for them
         to be. Under the policy ``always`` readers see them only once that is so.
         """
-        with self.lock:
-            self.check_writable()
-            bases, batches = self._plan(drafts)
-            if not batches:
-                return bases, 0
-            length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
-            framed = len(batches) > 1
-            if framed:
-                length += HEADER_BYTES
-            if length > FRAME_BYTES_MAX:
-                raise MessageTooLarge(
-                    f"a frame of {length:,} bytes is over the limit of {FRAME_BYTES_MAX:,}; "
-                    "publish it in parts",
-                    size_bytes=length,
-                    bytes_max=FRAME_BYTES_MAX,
-                )
-            active = self.active
-            if active.tail + length > active.limit:
-                active = self.make_room(length)
-            content = self._encode(batches, active, framed)
-            position = active.tail
-            waiters = self._store(active, position, content, durable or self.deferred)
-            ticket = log_position(active.first, position + length)
-        wake(waiters)
+        waiters: list[Any] = []
+        try:
+            with self.lock:
+                self.check_writable()
+                bases, batches = self._plan(drafts)
+                if not batches:
+                    return bases, 0
+                length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
+                framed = len(batches) > 1
+                if framed:
+                    length += HEADER_BYTES
+                if length > FRAME_BYTES_MAX:
+                    raise MessageTooLarge(
+                        f"a frame of {length:,} bytes is over the limit of {FRAME_BYTES_MAX:,}; "
+                        "publish it in parts",
+                        size_bytes=length,
+                        bytes_max=FRAME_BYTES_MAX,
+                    )
+                active = self.active
+                if active.tail + length > active.limit:
+                    active = self.make_room(length)
+                content = self._encode(batches, active, framed)
+                position = active.tail
+                waiters = self._store(active, position, content, durable or self.deferred)
+                ticket = log_position(active.first, position + length)
+            wake(waiters)
+        except BaseException:
+            wake(waiters)
+            raise
         return bases, ticket
 
     def _plan(self, drafts: Iterable[Draft]) -> tuple[list[int], list[tuple[Draft, int, int]]]:

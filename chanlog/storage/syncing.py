@@ -165,9 +165,17 @@ def _lead(store: Store) -> None:
     # The commit point: from here on it is durable.
     store.durable = max(store.durable, ticket)
     store.syncs += 1
-    _close(rolled)
-    if store.unseen:
+    try:
+        _close(rolled)
+        if store.unseen:
+            _show_durable(store)
+    except BaseException:
+        # A signal: nobody else will show what is durable now, or wake those who were taken.
         _show_durable(store)
+        with store.lock:
+            waiters = store.everybody()
+        wake(waiters)
+        raise
 
 
 def _close(rolled: list[RawSegment]) -> None:

@@ -102,10 +102,11 @@ class ChannelTable:
 
     def hide(self, state: ChannelState) -> None:
         """``state`` was deleted: its name is free. Once for each."""
-        self.count -= 1
         self.gone.add(state.name)
         if self.live.get(state.name) is state:
             del self.live[state.name]
+        # Last, and once: what is done before may be interrupted and done again.
+        self.count -= 1
 
     def remove(self, state: ChannelState) -> None:
         """``state`` was deleted, and no fork needs it any more."""
