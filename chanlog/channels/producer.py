@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .channel import EmbeddedChannel
     from .committing import Committer
 
-__all__ = ["EmbeddedProducer", "open_producer"]
+__all__ = ["EmbeddedProducer", "Outrun", "open_producer"]
 
 
 class Outrun(Exception):
-    """Another thread has published as this producer in between: look again."""
+    """Another thread has published as this producer, or opened one, in between: look again."""
 
 
 def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
@@ -45,6 +45,9 @@ def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
         now = state.producers.get(name)
         if now is not None and now.epoch > epoch:
             raise fenced(state, name, epoch, now.epoch)
+        if any(other.id == id and other.name != name for other in state.producers.values()):
+            # Batches refer to their producer by its id, so no two may have the same.
+            raise Outrun
 
     body = encode_record(name, id, epoch, runs)
     return Draft(state, PRODUCER, body, base=sequence, check=check)
