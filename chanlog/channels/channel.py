@@ -371,16 +371,10 @@ class EmbeddedChannel(Channel):
         self._store.on_configured()
 
     def end(self, *, durable: bool = False) -> int:
-        state = self.state
-        if state.sealed:
-            return state.next_offset
-        return self._committer.submit([Draft(state, ENDED, b"")], durable)[0]
+        return self._committer.submit([Draft(self.state, ENDED, b"")], durable)[0]
 
     async def aend(self, *, durable: bool = False) -> int:
-        state = self.state
-        if state.sealed:
-            return state.next_offset
-        return (await self._committer.asubmit([Draft(state, ENDED, b"")], durable))[0]
+        return (await self._committer.asubmit([Draft(self.state, ENDED, b"")], durable))[0]
 
     def _trimming(self, before: int) -> list[Draft]:
         state = self.state

@@ -139,7 +139,7 @@ class EmbeddedProducer(Producer):
                 if drafts:
                     start = self._committer.submit(drafts, durable)[0]
                     known.extend(range(start, start + rest))
-                elif durable and known:
+                elif known and (durable or self._committer.awaits_sync):
                     # The first try may not have been durable, and this one is to be.
                     self._committer.sync()
             except Outrun:
@@ -163,7 +163,7 @@ class EmbeddedProducer(Producer):
                 if drafts:
                     start = (await self._committer.asubmit(drafts, durable))[0]
                     known.extend(range(start, start + rest))
-                elif durable and known:
+                elif known and (durable or self._committer.awaits_sync):
                     await self._committer.async_()
             except Outrun:
                 continue

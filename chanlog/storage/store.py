@@ -230,7 +230,8 @@ class Store:
             self.check_writable()
             bases, batches = self._plan(drafts)
             if not batches:
-                return bases, 0
+                # What was found to have happened already may not be durable yet.
+                return bases, log_position(self.active.first, self.active.tail)
             length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
             framed = len(batches) > 1
             if framed:
