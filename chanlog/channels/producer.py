@@ -241,10 +241,8 @@ def _batches(
     while items:
         some = items[:BATCH_COUNT_MAX]
         batches = encode_batches(some, (None, *fields, *producer, sequence), bytes_max)
-        if len(batches) > 1:
-            # Too large for one batch: each item gets its own, with its own sequence.
-            some = items[:1]
-            batches = encode_batches(some, (None, *fields, *producer, sequence), bytes_max)
-        yield sequence, len(some), batches[0][2]
-        items = items[len(some) :]
-        sequence += len(some)
+        # Too large for one batch, the rest is encoded again with its own sequence.
+        count, _, body = batches[0]
+        yield sequence, count, body
+        items = items[count:]
+        sequence += count
