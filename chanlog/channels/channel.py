@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -36,7 +37,7 @@ from ..storage.store import Draft, Store
 from ..storage.syncing import durable_end
 from .cursor import EmbeddedCursor
 from .encoding import check_meta, encode_batches, too_large
-from .producer import EmbeddedProducer, open_producer
+from .producer import EmbeddedProducer, Outrun, open_producer
 from .replay import EmbeddedReplay
 from .subscription import EmbeddedSubscription, check_offset, unknown_offset
 from .waking import Filter
@@ -301,15 +302,19 @@ class EmbeddedChannel(Channel):
         return EmbeddedCursor(self, self._store, self._committer, check_name(name, "cursor"))
 
     def producer(self, name: str, *, epoch: int = 0) -> Producer:
-        draft = open_producer(self.state, check_name(name, "producer"), epoch)
-        if draft is not None:
-            self._committer.submit([draft], False)
+        check_name(name, "producer")
+        while (draft := open_producer(self.state, name, epoch)) is not None:
+            with suppress(Outrun):
+                self._committer.submit([draft], False)
+                break
         return EmbeddedProducer(self, self._committer, name, epoch)
 
     async def aproducer(self, name: str, *, epoch: int = 0) -> Producer:
-        draft = open_producer(self.state, check_name(name, "producer"), epoch)
-        if draft is not None:
-            await self._committer.asubmit([draft], False)
+        check_name(name, "producer")
+        while (draft := open_producer(self.state, name, epoch)) is not None:
+            with suppress(Outrun):
+                await self._committer.asubmit([draft], False)
+                break
         return EmbeddedProducer(self, self._committer, name, epoch)
 
     # State.
@@ -366,16 +371,10 @@ class EmbeddedChannel(Channel):
         self._store.on_configured()
 
     def end(self, *, durable: bool = False) -> int:
-        state = self.state
-        if state.sealed:
-            return state.next_offset
-        return self._committer.submit([Draft(state, ENDED, b"")], durable)[0]
+        return self._committer.submit([Draft(self.state, ENDED, b"")], durable)[0]
 
     async def aend(self, *, durable: bool = False) -> int:
-        state = self.state
-        if state.sealed:
-            return state.next_offset
-        return (await self._committer.asubmit([Draft(state, ENDED, b"")], durable))[0]
+        return (await self._committer.asubmit([Draft(self.state, ENDED, b"")], durable))[0]
 
     def _trimming(self, before: int) -> list[Draft]:
         state = self.state

@@ -48,6 +48,11 @@ class Committer:
         if store.options.sync == "interval" and store.folder.durable and not store.read_only:
             store.on_dirty = self._dirty
 
+    @property
+    def awaits_sync(self) -> bool:
+        """Whether the policy makes every publish wait for a sync."""
+        return self._store.deferred
+
     # For threads.
 
     def submit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:

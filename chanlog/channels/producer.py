@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .channel import EmbeddedChannel
     from .committing import Committer
 
-__all__ = ["EmbeddedProducer", "open_producer"]
+__all__ = ["EmbeddedProducer", "Outrun", "open_producer"]
 
 
 class Outrun(Exception):
-    """Another thread has published as this producer in between: look again."""
+    """Another thread has published as this producer, or opened one, in between: look again."""
 
 
 def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
@@ -45,6 +45,9 @@ def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
         now = state.producers.get(name)
         if now is not None and now.epoch > epoch:
             raise fenced(state, name, epoch, now.epoch)
+        if any(other.id == id and other.name != name for other in state.producers.values()):
+            # Batches refer to their producer by its id, so no two may have the same.
+            raise Outrun
 
     body = encode_record(name, id, epoch, runs)
     return Draft(state, PRODUCER, body, base=sequence, check=check)
@@ -136,7 +139,7 @@ class EmbeddedProducer(Producer):
                 if drafts:
                     start = self._committer.submit(drafts, durable)[0]
                     known.extend(range(start, start + rest))
-                elif durable and known:
+                elif known and (durable or self._committer.awaits_sync):
                     # The first try may not have been durable, and this one is to be.
                     self._committer.sync()
             except Outrun:
@@ -160,7 +163,7 @@ class EmbeddedProducer(Producer):
                 if drafts:
                     start = (await self._committer.asubmit(drafts, durable))[0]
                     known.extend(range(start, start + rest))
-                elif durable and known:
+                elif known and (durable or self._committer.awaits_sync):
                     await self._committer.async_()
             except Outrun:
                 continue
@@ -238,10 +241,8 @@ def _batches(
     while items:
         some = items[:BATCH_COUNT_MAX]
         batches = encode_batches(some, (None, *fields, *producer, sequence), bytes_max)
-        if len(batches) > 1:
-            # Too large for one batch: each item gets its own, with its own sequence.
-            some = items[:1]
-            batches = encode_batches(some, (None, *fields, *producer, sequence), bytes_max)
-        yield sequence, len(some), batches[0][2]
-        items = items[len(some) :]
-        sequence += len(some)
+        # Too large for one batch, the rest is encoded again with its own sequence.
+        count, _, body = batches[0]
+        yield sequence, count, body
+        items = items[count:]
+        sequence += count

@@ -51,7 +51,7 @@ class EmbeddedSubscription(Subscription):
         self._buffer: deque[Message] = deque()
         self._closed = False
         self._waiter: ThreadWaiter | TaskWaiter | None = None
-        self._tails: list[tuple[Tail, int]] = []
+        self._tails: list[Tail] = []
         if filter is not None:
             self._track(filter)
 
@@ -93,10 +93,10 @@ class EmbeddedSubscription(Subscription):
         filter = self._filter
         assert filter is not None
         known = True
-        for tail, since in self._tails:
+        for tail in self._tails:
             if tail.end_without(filter.sender) > offset:
                 return True
-            if since > offset:
+            if tail.since > offset:
                 known = False
         # What was published before anybody kept count is looked at, each once.
         if not known and self._fill(end):

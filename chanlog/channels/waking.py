@@ -161,9 +161,11 @@ class Tail:
     """The last messages of one type: where they end, and where those of others than the last
     sender end. So for any sender it is known at once whether anybody else has said something."""
 
-    __slots__ = ("end", "other_end", "sender")
+    __slots__ = ("end", "other_end", "sender", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
+        # From which offset on it knows everything.
+        self.since = since
         self.end = 0
         self.sender: str | None = None
         self.other_end = 0
@@ -186,7 +188,7 @@ class ChannelListeners:
     """Whoever waits on one channel, and the tails that filtered subscriptions look at.
 
     Guarded by the store's lock. ``tails`` has the types somebody has asked for, ``total`` is for
-    those who only leave out their own; both count from ``since`` on.
+    those who only leave out their own.
     """
 
     __slots__ = ("_woken", "tails", "total", "waiting")
@@ -196,17 +198,17 @@ class ChannelListeners:
         # The waiters that were taken last: if a signal interrupts whoever took them before they
         # are woken, ``changed`` still finds them.
         self._woken: dict[Waiter, None] = {}
-        self.tails: dict[str | None, tuple[Tail, int]] = {}
-        self.total: tuple[Tail, int] | None = None
+        self.tails: dict[str | None, Tail] = {}
+        self.total: Tail | None = None
 
     def published(self, type: str | None, sender: str | None, end: int) -> list[Any] | None:
         """Note it, and take those who wait for such a message."""
         if self.tails:
             tracked = self.tails.get(type)
             if tracked is not None:
-                tracked[0].note(sender, end)
+                tracked.note(sender, end)
         if self.total is not None:
-            self.total[0].note(sender, end)
+            self.total.note(sender, end)
         if not self.waiting:
             return None
         taken = {
@@ -235,12 +237,19 @@ class ChannelListeners:
         self.waiting.pop(waiter, None)
         self._woken.pop(waiter, None)
 
-    def track(self, type: str, end: int) -> tuple[Tail, int]:
-        """The tail of a type, and the offset from which on it knows everything."""
-        return self.tails.setdefault(type, (Tail(), end))
+    def skipped(self, end: int) -> list[Any]:
+        """Messages below ``end`` have come whose types nobody told: take everybody who waits."""
+        for tail in (*self.tails.values(), self.total):
+            if tail is not None:
+                tail.since = end
+        return self.changed()
 
-    def track_total(self, end: int) -> tuple[Tail, int]:
+    def track(self, type: str, end: int) -> Tail:
+        """The tail of a type, which knows everything from ``end`` on at the latest."""
+        return self.tails.setdefault(type, Tail(end))
+
+    def track_total(self, end: int) -> Tail:
         """The same for messages of every type."""
         if self.total is None:
-            self.total = (Tail(), end)
+            self.total = Tail(end)
         return self.total

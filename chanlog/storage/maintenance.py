@@ -34,7 +34,7 @@ def _pass(store: Store, *, forgiving: bool) -> None:
     apply_retention(store)
     trim_to_size(store)
     sealed = [s for s in store.segments if isinstance(s, RawSegment) and s is not store.active]
-    if sealed and _is_catalog_due(store, sealed):
+    if sealed and _is_catalog_due(store):
         write_catalog(store)
     _cluster_each(store, [[segment] for segment in sealed], forgiving)
     deaths = store.table.deaths
@@ -68,10 +68,10 @@ def _cluster_each(store: Store, groups: list[list[Segment]], forgiving: bool) ->
                 raise
 
 
-def _is_catalog_due(store: Store, sealed: list[RawSegment]) -> bool:
+def _is_catalog_due(store: Store) -> bool:
     """Whether so much was written since the last catalog that writing one adds little to it."""
     base = store.table.base
-    return base is None or 2 * sum(segment.tail for segment in sealed) >= base.size_bytes
+    return base is None or 2 * store.sealed_bytes >= base.size_bytes
 
 
 def _wasteful(store: Store) -> list[list[Segment]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from ..errors import (
     CorruptionError,
@@ -111,7 +111,7 @@ def _open(
         mark = catalog.mark
         durable = meta.durable
         report.clean = meta.closed
-        starts = _use_tails(catalog, meta, raws, mark)
+        starts = _use_tails(store, catalog, meta, raws, report)
     else:
         report.catalog_rebuilt = bool(raws or clustered)
         report.clean = not report.catalog_rebuilt
@@ -288,25 +288,49 @@ def _map_read_only(segment: RawSegment) -> None:
 
 
 def _use_tails(
-    catalog: Catalog, meta: CatalogMeta, raws: list[RawSegment], mark: int
+    store: Store, catalog: Catalog, meta: CatalogMeta, raws: list[RawSegment], report: Recovery
 ) -> dict[int, int]:
     """Where to begin scanning each raw segment, given what the catalog knows of it."""
     starts: dict[int, int] = {}
     for segment in raws:
         tail = meta.tails.get(segment.first)
-        if tail is None or tail > segment.size:
-            # Unknown to the catalog; or cut short since, which the scan will find.
+        if tail is None:
             starts[segment.first] = SEGMENT_HEADER_BYTES
             continue
         attach_tails(catalog, segment)
+        if tail > segment.size:
+            _shortened(store, segment, tail, report)
+            tail = segment.size
         segment.tail = segment.trusted = tail
-        if segment.first >= mark >> 32:
+        if segment.first >= catalog.mark >> 32:
             starts[segment.first] = tail
     return starts
 
 
-def apply_clustered(store: Store, segment: ClusteredSegment) -> None:
-    """Bring the table up to date with a clustered segment that the catalog does not know."""
+def _shortened(store: Store, segment: RawSegment, tail: int, report: Recovery) -> None:
+    """A segment is shorter than it was durable: raise, or note it if the log is to go on."""
+    path = store.path_of(segment.name)
+    if store.options.on_corruption == "raise":
+        raise CorruptionError(
+            f"{segment.name} ends at {segment.size}, and was durable up to {tail}; nothing was "
+            'changed. Restore the file from a copy, or open with on_corruption="gap" to go on '
+            "without what is missing",
+            path=path,
+            start=segment.size,
+            stop=tail,
+            channel=None,
+            first_offset=None,
+            stop_offset=None,
+        )
+    report.damage.append(Damage(path, segment.size, tail, None, None, None))
+
+
+def apply_clustered(store: Store, segment: ClusteredSegment) -> list[Any]:
+    """Bring the table up to date with a clustered segment that the catalog does not know.
+
+    Returns whom to wake.
+    """
+    waiters: list[Any] = []
     index = segment.index
     position = SEGMENT_HEADER_BYTES
     while position < index.control_stop:
@@ -320,9 +344,12 @@ def apply_clustered(store: Store, segment: ClusteredSegment) -> None:
         state: ChannelState | None = store.table.find_id(entry.channel)
         if state is not None and state.next_offset < entry.end:
             store.table.touch(state, -1)
+            if state.listeners is not None:
+                waiters += state.listeners.skipped(entry.end)
             state.next_offset = state.end_offset = entry.end
             state.time_ns = max(state.time_ns, entry.time_last_ns)
         store.time_ns = max(store.time_ns, entry.time_last_ns)
+    return waiters
 
 
 def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:

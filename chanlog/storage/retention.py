@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from ..errors import ChannelDeleted, CorruptionError
+from ..errors import ChannelDeleted, CorruptionError, OffsetTrimmed
 from ..format.batch import DELETED, HEADER, TRIMMED
 from ..format.body import payload_bytes, payload_sizes
 from .clustering import keep_of
@@ -37,8 +37,9 @@ def apply_retention(store: Store) -> None:
         for state in some:
             limits = state.retention if state.retention is not None else default
             if limits and not state.deleted:
-                # What is damaged is kept: whoever reads it is told.
-                with suppress(CorruptionError):
+                # What is damaged is kept: whoever reads it is told. And somebody else may have
+                # deleted or trimmed the channel meanwhile.
+                with suppress(CorruptionError, ChannelDeleted, OffsetTrimmed):
                     _apply(store, state, limits, now)
 
 

@@ -81,6 +81,9 @@ class RawSegment:
             if self.load is None:
                 return _NO_POSITIONS
             found = array("I", bytes(self.load(channel)))
+            while found and found[-1] + HEADER_BYTES > self.tail:
+                # The file was cut since; opening has told.
+                found.pop()
             if found:
                 # A writer and a reader may both come here; they must end up with one array.
                 found = self.index.setdefault(channel, found)

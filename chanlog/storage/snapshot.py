@@ -103,6 +103,7 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
         ticket = log_position(store.active.first, store.active.tail)
     commit(store, ticket)
     store.pristine = False
+    store.sealed_bytes = 0
     parts = build(
         base,
         changed,

@@ -113,6 +113,8 @@ class Store:
         # Closed by its owner, and not written since: then there is nothing to write at a close.
         self.pristine = False
         self.appends = 0
+        # How much was sealed since the last catalog.
+        self.sealed_bytes = 0
         self.syncs = 0
         self.compactions = 0
         # Segments that cannot be rewritten because of damage, and how much had died when dead
@@ -215,10 +217,12 @@ class Store:
         if not state.positions or state.positions[-1] < position:
             state.positions.append(position)
         active.tail = position + length
-        state.next_offset = state.end_offset = max(state.end_offset, end)
         self.dirty = True
         self.on_dirty()
-        return state.listeners.changed() if state.listeners is not None else None
+        # Whether they had been told is not known; that something came is enough.
+        waiters = state.listeners.skipped(end) if state.listeners is not None else None
+        state.next_offset = state.end_offset = max(state.end_offset, end)
+        return waiters
 
     # Everything else: control records, frames, new channels, and what is to be durable.
 
@@ -234,7 +238,8 @@ class Store:
                 self.check_writable()
                 bases, batches = self._plan(drafts)
                 if not batches:
-                    return bases, 0
+                    # What was found to have happened already may not be durable yet.
+                    return bases, log_position(self.active.first, self.active.tail)
                 length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
                 framed = len(batches) > 1
                 if framed:
@@ -345,12 +350,12 @@ class Store:
                 state = self.table.find_id(header.channel)
                 if state is not None:
                     reveal = Reveal(state, MESSAGES, state.next_offset, None, None)
+            if reveal is not None and again and reveal.state.listeners is not None:
+                waiters += reveal.state.listeners.skipped(reveal.state.next_offset)
             if reveal is not None and self.deferred:
                 self.unseen.append((ticket, reveal))
             elif reveal is not None:
                 waiters += show(reveal)
-                if again and reveal.state.listeners is not None:
-                    waiters += reveal.state.listeners.changed() or ()
         if self.table.deaths != deaths:
             self.on_death()
         if not self.dirty:
@@ -407,6 +412,7 @@ class Store:
         if old.file is not None:
             old.tail += HEADER_BYTES
             old.limit = -1
+            self.sealed_bytes += old.tail
         self.on_roll()
         return new
 

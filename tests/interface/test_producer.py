@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import chanlog
+from chanlog.channels import encoding
+from chanlog.channels import producer as producing
 
 from ..support import gather, replayed, spawn
 
@@ -285,3 +287,21 @@ def test_retries_from_many_threads_double_nothing(channel):
 
     assert gather([spawn(attempt) for _ in range(4)]) == [list(range(100))] * 4
     assert replayed(channel) == list(range(100))
+
+
+def test_many_large_ones_are_encoded_once_or_twice(channel, monkeypatch):
+    """Of items too large for one batch a thousand were encoded for each that was written."""
+    encoded = 0
+    honest = encoding.encode_batches
+
+    def counting(items, *args):
+        nonlocal encoded
+        encoded += len(items)
+        return honest(items, *args)
+
+    monkeypatch.setattr(producing, "encode_batches", counting)
+    producer = channel.producer("agent")
+    producer.publish_many(["x" * 4000] * 3000)
+    assert encoded < 4 * 3000 + 2 * 1024
+    assert [producer.publish("again", sequence=n) for n in (0, 1023, 2999)] == [0, 1023, 2999]
+    assert channel.info().end_offset == 3000
