@@ -38,7 +38,7 @@ def follow(store: Store) -> bool:
 def _step(store: Store, waiters: list[Any]) -> bool:
     active = store.active
     if active.file is None:
-        return _adopt(store)
+        return _adopt(store, waiters)
     content = active.file.read(active.tail, _READ_BYTES)
     header = read_header(content, 0, 1 << 32, active.salt) if len(content) >= HEADER_BYTES else None
     if header is None:
@@ -78,7 +78,7 @@ def _take_in(store: Store, active: RawSegment, waiters: list[Any], position: int
     active.tail = position + header.length
 
 
-def _adopt(store: Store) -> bool:
+def _adopt(store: Store, waiters: list[Any]) -> bool:
     """Go on with the next segment, if there is one: raw, or clustered already."""
     last = max((segment.last for segment in store.segments), default=0)
     spans: list[tuple[tuple[int, int], bool]] = []
@@ -91,7 +91,7 @@ def _adopt(store: Store) -> bool:
         try:
             if is_raw:
                 return _adopt_raw(store, span[0])
-            _adopt_clustered(store, span)
+            _adopt_clustered(store, span, waiters)
             return True
         except FileNotFoundError:
             # The owner has just clustered it; look again.
@@ -117,9 +117,13 @@ def _adopt_raw(store: Store, number: int) -> bool:
     return True
 
 
-def _adopt_clustered(store: Store, span: tuple[int, int]) -> None:
+def _adopt_clustered(store: Store, span: tuple[int, int], waiters: list[Any]) -> None:
     clustered = ClusteredSegment(store.folder, *span, store.opened)
     apply_clustered(store, clustered)
+    # Which messages are new, and of which types, is not told: everybody is to look.
+    for state in list(store.listening):
+        if state.listeners is not None:
+            waiters += state.listeners.moved(state.end_offset)
     kept: list[Segment] = []
     for segment in store.segments:
         if span[0] <= segment.first and segment.last <= span[1]:
