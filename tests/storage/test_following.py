@@ -1,0 +1,109 @@
+"""Looking at a log that somebody else writes, while its files come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chanlog.channels.waking import ThreadWaiter
+from chanlog.storage.following import follow
+
+from ..support import datas, drain
+from .worlds import contents, open_log, telling
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "log"
+
+
+def look(path, **options: Any) -> Any:
+    return open_log(path, read_only=True, **options)
+
+
+def test_everything_as_it_happens(path):
+    """After each batch the follower says the same as the owner."""
+    with open_log(path) as log:
+        log.channel("agent").publish("before")
+        with look(path) as outside:
+            for count, _ in enumerate(telling(log)):
+                if count % 7 == 3:
+                    log._store.roll()
+                if count % 11 == 5:
+                    log.compact()
+                assert contents(outside) == contents(log), count
+
+
+def test_across_close_and_reopen_of_the_owner(path):
+    log = open_log(path)
+    log.channel("a").publish(0)
+    with look(path) as outside:
+        subscription = outside.channel("a").subscribe()
+        heard = datas(drain(subscription))
+        for number in range(1, 6):
+            log.close()
+            log = open_log(path)
+            log.channel("a").publish(number)
+            if number == 3:
+                log.compact()
+            heard += datas(drain(subscription))
+        assert heard == list(range(6))
+        log.channel("a").end()
+        assert outside.channel("a").info().ended
+    log.close()
+
+
+def test_segments_that_are_joined_behind_its_back(path):
+    """The owner had joined the segments that a follower knew by name and had not mapped yet: what
+    they held was neither there nor missing."""
+    with open_log(path, segment_bytes=1 << 20) as log:
+        for number in range(4):
+            log.channel("a").publish_many([number] * 10)
+            log.channel(f"b-{number}").publish(b"x" * 1000)
+            if number < 3:
+                log.compact()
+        with look(path) as outside:
+            known = [segment.name for segment in outside._store.segments]
+            for number in range(4):
+                log.channel(f"b-{number}").delete()
+            log.compact()
+            assert not (path / known[0]).exists()
+            assert datas(outside.channel("a").replay()) == datas(log.channel("a").replay())
+            log.channel("a").publish("more")
+            assert datas(outside.channel("a").replay(40)) == ["more"]
+
+
+def test_segments_that_are_gone_altogether(path):
+    with open_log(path) as log:
+        log.channel("gone").publish_many(range(50))
+        log.compact()
+        log.channel("a").publish("here")
+        log.compact()
+        with look(path) as outside:
+            log.channel("gone").delete()
+            log.compact()
+            assert list(outside.channels()) == ["a"]
+            assert datas(outside.channel("a").replay()) == ["here"]
+
+
+def test_a_waiter_is_woken_by_what_was_clustered_before_it_was_seen(path):
+    """The owner had clustered the next segment before the follower came to it. The follower took
+    in what it said, woke nobody, and let those who wanted one type skip what was there."""
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+        with look(path) as outside:
+            outside._store.on_wait = lambda: None
+            subscription = outside.channel("a").subscribe(after=0)
+            waiter = ThreadWaiter(None)
+            assert subscription._register(waiter)
+            typed = outside.channel("a").subscribe(types={"t"})
+            assert typed.get(timeout=0) is None
+            log._store.roll()
+            log.channel("a").publish("second", type="t")
+            log.compact()
+            for _ in range(3):
+                follow(outside._store)
+            assert waiter.woken
+            assert datas(drain(subscription)) == ["second"]
+            assert datas(drain(typed)) == ["second"]
