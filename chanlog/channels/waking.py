@@ -232,12 +232,6 @@ class ChannelListeners:
         self.waiting = {}
         return list(self._woken)
 
-    def moved(self, end: int) -> list[Any]:
-        """Something may have been published below ``end``, by whom and of which type ever."""
-        for tail, _ in [*self.tails.values(), *([self.total] if self.total else [])]:
-            tail.note(None, end)
-        return self.changed()
-
     def forget(self, waiter: Waiter) -> None:
         """``waiter`` does not wait any more, and must not keep its event loop alive."""
         self.waiting.pop(waiter, None)

@@ -91,11 +91,7 @@ def _adopt(store: Store, waiters: list[Any]) -> bool:
         try:
             if is_raw:
                 return _adopt_raw(store, span[0])
-<<<<<<< HEAD
             waiters += _adopt_clustered(store, span)
-=======
-            _adopt_clustered(store, span, waiters)
->>>>>>> floors
             return True
         except FileNotFoundError:
             # The owner has just clustered it; look again.
@@ -121,19 +117,9 @@ def _adopt_raw(store: Store, number: int) -> bool:
     return True
 
 
-<<<<<<< HEAD
 def _adopt_clustered(store: Store, span: tuple[int, int]) -> list[Any]:
     clustered = ClusteredSegment(store.folder, *span, store.opened)
     waiters = apply_clustered(store, clustered)
-=======
-def _adopt_clustered(store: Store, span: tuple[int, int], waiters: list[Any]) -> None:
-    clustered = ClusteredSegment(store.folder, *span, store.opened)
-    apply_clustered(store, clustered)
-    # Which messages are new, and of which types, is not told: everybody is to look.
-    for state in list(store.listening):
-        if state.listeners is not None:
-            waiters += state.listeners.moved(state.end_offset)
->>>>>>> floors
     kept: list[Segment] = []
     for segment in store.segments:
         if span[0] <= segment.first and segment.last <= span[1]:

@@ -26,14 +26,8 @@ class Listeners(Protocol):
         """Note a message of this type and sender before ``end``; returns whom to wake. Called
         with the store's lock held, so it does next to nothing."""
 
-<<<<<<< HEAD
     def skipped(self, end: int) -> list[Any]:
         """Messages below ``end`` have come that nobody told of; returns everybody who waits."""
-=======
-    def moved(self, end: int) -> list[Any]:
-        """There may be messages before ``end`` of any type and sender; returns everybody who
-        waits."""
->>>>>>> floors
 
     def changed(self) -> list[Any] | None:
         """The channel has ended or is gone: returns everybody who waits."""
