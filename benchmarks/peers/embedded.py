@@ -43,7 +43,8 @@ class ChanlogDisk(Peer):
         filler = self.log.channel("filler")
         segments = self.log.statistics().segments
         while self.log.statistics().segments == segments:
-            filler.publish(bytes(4096))
+            filler.publish(bytes(1 << 20))
+        filler.delete()
         self.log.compact()
 
     def writer(self, channel: str) -> Callable[[Any], object]:
