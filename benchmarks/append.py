@@ -25,6 +25,7 @@ MANY = f"{BATCH:,} per call"
 DURABLE = "durable, one thread"
 ALONE = "bare, one thread"
 RATE = "messages/s"
+CPU = "cpu ns"
 
 THREADS = "durable, {:,} threads"
 TASKS = "durable, {:,} tasks"
@@ -37,15 +38,15 @@ def _speed(text: str, ours: str, theirs: str, bound: float, yardstick: str) -> C
     return Claim(text=text, unit=RATE, ours=(ours, OURS), theirs=(theirs, yardstick), bound=bound)
 
 
+def _cost(text: str, unit: str) -> Claim:
+    return Claim(
+        text=text, unit=unit, ours=(ONE, OURS), theirs=(ONE, Bare.name), bound=2, cost=True
+    )
+
+
 CLAIMS = (
-    Claim(
-        text="publish, cost over the bare steps",
-        unit=RATE,
-        ours=(ONE, OURS),
-        theirs=(ONE, Bare.name),
-        bound=2,
-        cost=True,
-    ),
+    _cost("publish, cost over the bare steps", RATE),
+    _cost("the same, by processor time", CPU),
     _speed("publish, speed over SQLite", ONE, ONE, 15, SQLITE),
     _speed("publish beside a busy thread, of its idle rate", BUSY, ONE, 0.35, OURS),
     _speed("publish beside a busy thread, speed over SQLite", BUSY, BUSY, 100, SQLITE),
@@ -108,9 +109,9 @@ def one(
     with opened(kind, settings, shape) as peer:
         write = peer.durable_writer(CHANNEL) if durable else peer.writer(CHANNEL)
         with busy(beside_busy):
-            count, rate = paced(write, items, settings.seconds)
-        check(peer.reader(CHANNEL), items, count)
-    return {RATE: rate}
+            pace = paced(write, items, settings.seconds)
+        check(peer.reader(CHANNEL), items, pace.calls)
+    return {RATE: pace.rate, CPU: pace.cpu_ns}
 
 
 def many(kind: type[Peer], settings: Settings, shape: Shape) -> Sample:
@@ -118,9 +119,9 @@ def many(kind: type[Peer], settings: Settings, shape: Shape) -> Sample:
     items = payloads(shape.name, BATCH * 8)
     lists = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
     with opened(kind, settings, shape) as peer:
-        calls, rate = paced(peer.many_writer(CHANNEL), lists, settings.seconds)
-        check(peer.reader(CHANNEL), items, calls * BATCH)
-    return {RATE: rate * BATCH}
+        pace = paced(peer.many_writer(CHANNEL), lists, settings.seconds)
+        check(peer.reader(CHANNEL), items, pace.calls * BATCH)
+    return {RATE: pace.rate * BATCH, CPU: pace.cpu_ns / BATCH}
 
 
 def threads(kind: type[Peer], settings: Settings, shape: Shape, count: int) -> Sample:

@@ -2,7 +2,8 @@
 
 Two cores shared with other work make absolute figures drift within minutes, so the contestants of
 a case take turns (A B C A B C ...), the median of the rounds counts, and a ratio is the median of
-the ratios within each round, which the drift leaves alone.
+the ratios within each round, which the drift leaves alone. Where one thread does the work, its
+processor time for each message is told as well: the figure that other work disturbs least.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Case",
     "Claim",
     "Figure",
+    "Pace",
     "Sample",
     "WrongResult",
     "busy",
@@ -91,18 +93,20 @@ class Claim:
 def measure(case: Case, runs: int) -> list[Figure]:
     """Let the contestants of a case take turns ``runs`` times."""
     rounds: dict[str, list[Sample]] = {name: [] for name in case.contestants}
-    for _ in range(runs):
-        for name, contestant in case.contestants.items():
-            # What others left in memory must not be walked by the collector on our time.
-            gc.collect()
-            gc.freeze()
-            try:
-                rounds[name].append(contestant())
-            except Exception as error:
-                error.add_note(f"in {case.workload}, {case.name}, shape {case.shape}: {name}")
-                raise
-            finally:
-                gc.unfreeze()
+    # What is in memory already must not be walked by the collector on anybody's time.
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(runs):
+            for name, contestant in case.contestants.items():
+                gc.collect()
+                try:
+                    rounds[name].append(contestant())
+                except Exception as error:
+                    error.add_note(f"in {case.workload}, {case.name}, {case.shape}: {name}")
+                    raise
+    finally:
+        gc.unfreeze()
     figures = []
     for name, samples in rounds.items():
         for unit in samples[0]:
@@ -130,8 +134,16 @@ def compare(ours: Sequence[float], theirs: Sequence[float], unit: str) -> float 
     return ratio if unit.endswith("/s") else 1 / ratio
 
 
-def paced(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -> tuple[int, float]:
-    """Call ``call`` with the items, over and over, for about ``seconds``: (calls, calls a second).
+class Pace(NamedTuple):
+    """How many calls were made, calls a second, and this thread's processor time for each."""
+
+    calls: int
+    rate: float
+    cpu_ns: float
+
+
+def paced(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -> Pace:
+    """Call ``call`` with the items, over and over, for about ``seconds``.
 
     The first call is not timed: it may make what all others find. The clock is read between ever
     larger runs of calls, so that reading it costs a fast contestant nothing and a slow one does
@@ -141,6 +153,7 @@ def paced(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -
     size = len(items)
     call(items[0])
     done = step = 1
+    cpu_ns = time.thread_time_ns()
     started = now = clock()
     while now - started < seconds:
         place = done % size
@@ -150,7 +163,8 @@ def paced(call: Callable[[Any], object], items: Sequence[Any], seconds: float) -
         done += len(some)
         step = min(step * 2, 1_024)
         now = clock()
-    return done, (done - 1) / (now - started)
+    cpu_ns = time.thread_time_ns() - cpu_ns
+    return Pace(done, (done - 1) / (now - started), cpu_ns / (done - 1))
 
 
 def check(got: Iterable[Any], sent: Sequence[Any], count: int) -> None:

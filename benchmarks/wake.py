@@ -192,9 +192,9 @@ def idle(kind: type[Peer], settings: Settings, parked: Idle, count: int) -> Samp
     items = payloads("B", settings.pool)
     with opened(kind, settings, SHAPES["B"]) as peer:
         with parked(peer, [f"idle-{number}" for number in range(count)]):
-            done, rate = paced(peer.signaller(CHANNEL), items, settings.seconds)
-        check(peer.reader(CHANNEL), items, done)
-    return {RATE: rate}
+            pace = paced(peer.signaller(CHANNEL), items, settings.seconds)
+        check(peer.reader(CHANNEL), items, pace.calls)
+    return {RATE: pace.rate}
 
 
 @contextmanager
