@@ -52,8 +52,9 @@ class Upkeep:
             self._thread = thread
 
     def stop(self) -> None:
-        """End the thread, after the pass it is in."""
+        """End the thread; the pass it is in leaves the rest for another time."""
         self._stopped = True
+        self._store.stopping = True
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._queue.put(False)
@@ -95,7 +96,7 @@ class Upkeep:
             maintain(store)
             self._complained = False
         except (ChanlogError, OSError) as error:
-            if store.closed or store.failed is not None:
+            if store.stopping or store.failed is not None:
                 return
             # A full disk, say. Everything stays readable and right, and the next pass tries again.
             if not self._complained:

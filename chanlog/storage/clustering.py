@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from ..errors import CorruptionError
+from ..errors import CorruptionError, LogClosed
 from ..format.batch import (
     CONFIGURED,
     CREATED,
@@ -107,6 +107,8 @@ def cluster(store: Store, segments: list[Segment]) -> None:
         writer.records(segments)
         ids = sorted({id for segment in segments for id in _ids(segment)})
         for id in ids:
+            if store.stopping:
+                raise LogClosed("the log is being closed; compaction is for another time")
             keep = keep_of(store, id)
             if keep is not None:
                 writer.channel(id, keep, segments)

@@ -191,7 +191,9 @@ class Reader:
             return None
         mapped = segment.map
         position = positions[place]
-        if position < segment.trusted:
+        if position < segment.trusted and not segment.are_right(
+            positions[place : place + RUN_COUNT_MAX]
+        ):
             return self._take_untrusted(segment, positions, offset, stop)
         header = _read_header(mapped, position)
         base, count = header[8], header[7]
@@ -219,7 +221,7 @@ class Reader:
     def _take_untrusted(
         self, segment: RawSegment, positions: array[int], offset: int, stop: int
     ) -> Run | None:
-        """One batch that the catalog knows of and nobody has verified yet."""
+        """One batch of a stretch that the catalog knows of, and in which some are damaged."""
         position = positions[self._place]
         base, end = segment.base_offset(position), segment.end_offset(position)
         if not base <= offset < end:

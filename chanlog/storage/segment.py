@@ -114,6 +114,11 @@ class RawSegment:
         self.verified.add(position)
         return True
 
+    def are_right(self, positions: Sequence[int]) -> bool:
+        """Whether all of these batches are right."""
+        verified, trusted = self.verified, self.trusted
+        return all(p in verified or p >= trusted or self.is_right(p) for p in positions)
+
     def has_right_header(self, position: int) -> bool:
         """Whether the header at ``position`` is right."""
         return read_header(self.map, position, self.tail, self.salt) is not None

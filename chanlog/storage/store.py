@@ -112,6 +112,8 @@ class Store:
         self.exiting = False
         # Closed by its owner, and not written since: then there is nothing to write at a close.
         self.pristine = False
+        # Asks whoever compacts to leave it for another time.
+        self.stopping = False
         self.appends = 0
         # How much was sealed since the last catalog.
         self.sealed_bytes = 0
@@ -415,16 +417,6 @@ class Store:
             self.sealed_bytes += old.tail
         self.on_roll()
         return new
-
-    def unsynced(self) -> list[RawSegment]:
-        """The segments that were sealed and not synced yet: those whose file is still open."""
-        found: list[RawSegment] = []
-        for segment in reversed(self.segments):
-            if not isinstance(segment, RawSegment) or segment.file is None:
-                break
-            if segment is not self.active:
-                found.append(segment)
-        return found[::-1]
 
     # States of the log.
 

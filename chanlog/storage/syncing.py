@@ -143,7 +143,7 @@ def _lead(store: Store) -> None:
             store.check_writable()
         active = store.active
         ticket = log_position(active.first, active.tail)
-        rolled = store.unsynced()
+        rolled = _unsynced(store)
         folder_dirty, store.folder_dirty = store.folder_dirty, False
         store.dirty = False
     try:
@@ -176,6 +176,17 @@ def _lead(store: Store) -> None:
             waiters = store.everybody()
         wake(waiters)
         raise
+
+
+def _unsynced(store: Store) -> list[RawSegment]:
+    """The segments that were sealed and not synced yet: those whose file is still open."""
+    found: list[RawSegment] = []
+    for segment in reversed(store.segments):
+        if not isinstance(segment, RawSegment) or segment.file is None:
+            break
+        if segment is not store.active:
+            found.append(segment)
+    return found[::-1]
 
 
 def _close(rolled: list[RawSegment]) -> None:
