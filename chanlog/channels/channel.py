@@ -381,7 +381,7 @@ class EmbeddedChannel(Channel):
         check_offset(state, before, "before")
         if before <= state.start_offset:
             return []
-        return [Draft(state, TRIMMED, b"", base=before)]
+        return [Draft(state, TRIMMED, encode_record(state.time_ns), base=before)]
 
     def trim(self, before: int) -> int:
         drafts = self._trimming(before)

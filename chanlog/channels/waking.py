@@ -209,22 +209,24 @@ class ChannelListeners:
                 tracked.note(sender, end)
         if self.total is not None:
             self.total.note(sender, end)
-        if not self.waiting:
+        if not self.waiting and not self._woken:
             return None
+        # Those taken before and not woken yet: a signal may have hit whoever was to do it.
+        late = {waiter: None for waiter in self._woken if not waiter.woken}
         taken = {
             waiter: None
             for waiter in self.waiting
             if waiter.filter is None or waiter.filter.passes(type, sender)
         }
-        if not taken:
+        if not taken and not late:
             return None
-        self._woken = taken
+        self._woken = {**late, **taken}
         if len(taken) == len(self.waiting):
             self.waiting = {}
         else:
             for waiter in taken:
                 del self.waiting[waiter]
-        return list(taken)
+        return list(self._woken)
 
     def changed(self) -> list[Any]:
         """Take everybody who waits, and those taken last."""

@@ -7,7 +7,7 @@ created                 start offset; ``[name, retention, parent id, fork offset
 configured              0; the retention as a map, or nil for the log's own
 ended                   end offset; empty
 deleted                 0; empty
-trimmed                 the new start offset; empty
+trimmed                 the new start offset; ``[time of the last message]``
 cursor                  the position; ``[name]``, or ``[name, true]`` when it was deleted
 producer                the next sequence; ``[name, producer id, epoch, runs]``
 rolled                  the next segment's number; empty: the end of a raw segment
@@ -24,7 +24,7 @@ from typing import Any
 from ..errors import FormatError
 from .payload import pack, unpack
 
-__all__ = ["decode_created", "decode_cursor", "decode_producer", "encode_record"]
+__all__ = ["decode_created", "decode_cursor", "decode_producer", "decode_trimmed", "encode_record"]
 
 _CREATED_FIELDS = 4
 _PRODUCER_FIELDS = 4
@@ -41,6 +41,14 @@ def decode_created(body: bytes | memoryview) -> tuple[str, dict[str, int] | None
     if len(fields) != _CREATED_FIELDS or not isinstance(fields[0], str):
         raise FormatError("a record of a created channel holds something else")
     return fields[0], fields[1], fields[2], fields[3]
+
+
+def decode_trimmed(body: bytes | memoryview) -> int:
+    """The time of the last message of a channel, which may have been dropped."""
+    fields = _fields(body)
+    if len(fields) != 1 or not isinstance(fields[0], int):
+        raise FormatError("a record of a trimmed channel holds something else")
+    return fields[0]
 
 
 def decode_cursor(body: bytes | memoryview) -> tuple[str, bool]:

@@ -22,7 +22,7 @@ from ..format.batch import (
 )
 from ..format.body import read_meta
 from ..format.payload import unpack
-from ..format.records import decode_created, decode_cursor, decode_producer
+from ..format.records import decode_created, decode_cursor, decode_producer, decode_trimmed
 from ..host import Buffer
 from .segment import RawSegment
 from .state import ChannelState, ProducerState
@@ -144,7 +144,8 @@ def _create(table: ChannelTable, segment: RawSegment | None, header: Header, bod
 def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:
     if header.kind == TRIMMED:
         state.start_offset = max(state.start_offset, header.base)
-        # Compaction may have dropped every message that told of these offsets.
+        # Compaction may have dropped every message that told of these offsets, and of the time.
+        state.time_ns = max(state.time_ns, decode_trimmed(body))
         state.next_offset = max(state.next_offset, header.base)
         state.end_offset = max(state.end_offset, header.base)
         table.deaths += 1

@@ -9,6 +9,7 @@ from itertools import islice
 from ..errors import ChannelDeleted, CorruptionError, OffsetTrimmed
 from ..format.batch import DELETED, HEADER, TRIMMED
 from ..format.body import payload_bytes, payload_sizes
+from ..format.records import encode_record
 from .clustering import keep_of
 from .reading import first_offset_since
 from .segment import ClusteredSegment, RawSegment, Segment
@@ -89,7 +90,7 @@ class Spared(Exception):
 def trim(store: Store, state: ChannelState, before: int) -> None:
     """Forget the messages of a channel below ``before``."""
     with suppress(ChannelDeleted):
-        submit(store, [Draft(state, TRIMMED, b"", base=before)])
+        submit(store, [Draft(state, TRIMMED, encode_record(state.time_ns), base=before)])
 
 
 def _offset_of_last_bytes(store: Store, state: ChannelState, bytes_max: int) -> int:
