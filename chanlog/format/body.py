@@ -130,21 +130,27 @@ def messages(
         return [_make_message((base, time_ns, data, meta[1], meta[2], meta[3], meta[4]))]
     datas = payloads(buffer, position, length, flags, count)
     meta = read_meta(buffer, position, length, flags)
-    return list(
-        map(
-            _make_message,
-            # The columns of times and constants have no end of their own.
-            zip(  # noqa: B905
-                range(base, base + count),
-                times(meta[0], time_ns),
-                datas,
-                column(meta[1], count),
-                column(meta[2], count),
-                _headers(meta[3], count),
-                column(meta[4], count),
-            ),
+    try:
+        found = list(
+            map(
+                _make_message,
+                # The columns of times and constants have no end of their own.
+                zip(  # noqa: B905
+                    range(base, base + count),
+                    times(meta[0], time_ns),
+                    datas,
+                    column(meta[1], count),
+                    column(meta[2], count),
+                    _headers(meta[3], count),
+                    column(meta[4], count),
+                ),
+            )
         )
-    )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FormatError(f"the columns of a batch hold something else: {error}") from error
+    if len(found) != count:
+        raise FormatError(f"the columns of a batch of {count} messages end at {len(found)}")
+    return found
 
 
 def single_payloads(buffer: Bytes, positions: Sequence[int]) -> list[Any]:

@@ -93,6 +93,14 @@ class DiskFile(File):
             self.close()
 
 
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class DiskFolder(Folder):
     """A folder by its path. The lock is ``flock``: it also refuses this process a second time."""
 
@@ -107,8 +115,11 @@ class DiskFolder(Folder):
         self._descriptor = -1
 
     def make(self) -> None:
-        """Make the directory, and those above it, if they are not there."""
+        """Make the directory, and those above it, if they are not there; durably."""
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         os.makedirs(self.path, exist_ok=True)
+        for path in reversed(missing):
+            _sync_folder(path.parent)
 
     def names(self) -> list[str]:
         try:

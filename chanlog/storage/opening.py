@@ -184,6 +184,8 @@ def _write_marker(folder: Folder, host: Host) -> bytes:
     finally:
         file.close()
     folder.rename(name, MARKER)
+    # Before anything else is there: segments without a marker are not taken for a log.
+    folder.sync()
     return log_id
 
 

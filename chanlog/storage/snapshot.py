@@ -96,7 +96,13 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
         removed = set(table.removed)
         raws = [s for s in store.segments if isinstance(s, RawSegment)]
         tails = {segment.first: segment.tail for segment in raws}
-    changed = [state.to_entry() for state in captured if not state.deleted or state.children]
+    changed = []
+    for state in captured:
+        # One by one, so that nobody waits long; each whole, for what counts for the offsets must
+        # count for the producers.
+        with store.lock:
+            if not state.deleted or state.children:
+                changed.append(state.to_entry())
     positions = {segment.first: _positions(segment, tails[segment.first]) for segment in raws}
     with store.lock:
         next_id = table.next_id

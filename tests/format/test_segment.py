@@ -33,11 +33,13 @@ def test_a_marker_comes_back():
 
 
 def test_every_bit_counts():
+    # What says that it is newer may have its checksum elsewhere, so it is refused as such.
+    refused = (FormatError, FormatTooNew)
     for damaged in every_flip(HEADER):
-        with pytest.raises(FormatError):
+        with pytest.raises(refused):
             segment.read_segment_header(damaged)
     for damaged in every_flip(MARKER):
-        with pytest.raises(FormatError):
+        with pytest.raises(refused):
             segment.read_marker(damaged)
     for damaged in every_flip(clustered(ENTRIES)[-200:]):
         with pytest.raises(FormatError):

@@ -1,0 +1,216 @@
+"""The disk: partial writes, a full file system, and the lock of a directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from contextlib import suppress
+
+import pytest
+
+import chanlog
+from chanlog.errors import DiskFull, LogLocked, NotALog
+from chanlog.host import DiskFolder
+
+from ..support import finish, python
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = DiskFolder(tmp_path / "log")
+    folder.make()
+    yield folder
+    folder.unlock()
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_short_writes_are_completed(folder, monkeypatch, most):
+    """The system may take less than it was given; a write without a loop lost 48 of 50 records."""
+    pwrite = os.pwrite
+    calls = []
+
+    def short(descriptor, content, position):
+        calls.append(len(content))
+        return pwrite(descriptor, memoryview(content)[:most], position)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    file = folder.create("f")
+    content = bytes(range(256)) * 8
+    file.write(7, content)
+    file.write(7 + len(content), memoryview(b"end"))
+    monkeypatch.undo()
+    assert file.read(7, 10_000) == content + b"end"
+    assert len(calls) > 2
+    file.close()
+
+
+def test_short_reads_are_completed(folder, monkeypatch):
+    file = folder.create("f")
+    file.write(0, b"0123456789")
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda d, count, at: pread(d, min(count, 3), at))
+    assert file.read(1, 100) == b"123456789"
+    monkeypatch.undo()
+    file.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_is_told_apart(folder, monkeypatch, code):
+    """Written by ``pwrite``, as a catalog is, no room was an ``OSError`` like any other."""
+
+    def full(*_):
+        raise OSError(code, os.strerror(code))
+
+    file = folder.create("f")
+    for name, call in (
+        ("pwrite", lambda: file.write(0, b"x")),
+        ("posix_fallocate", lambda: file.allocate(0, 10)),
+        ("ftruncate", lambda: file.truncate(10)),
+        ("open", lambda: folder.create("g")),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, full)
+            with pytest.raises(DiskFull) as raised:
+                call()
+            assert raised.value.errno == code
+            assert raised.value.path.parent == folder.path
+    file.close()
+
+
+def test_other_errors_are_what_they_are(folder, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "planted")
+
+    file = folder.create("f")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", broken)
+        with pytest.raises(OSError, match="planted") as raised:
+            file.write(0, b"x")
+        assert not isinstance(raised.value, DiskFull)
+    file.close()
+
+
+def test_the_folders_above_are_synced(tmp_path, monkeypatch):
+    """The name of a new directory is in the one above: unsynced, the whole log could be gone."""
+    synced = []
+    fsync = os.fsync
+
+    def note(descriptor):
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    folder = DiskFolder(tmp_path / "a" / "b")
+    folder.make()
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    folder.make()
+    assert len(synced) == 2
+
+
+def test_a_new_log_is_a_log_after_a_power_cut(tmp_path, monkeypatch):
+    """The marker's name was synced with the first sync of a segment, so a segment could be there
+    without it, and the directory was refused as no log."""
+    order = []
+    create, sync = DiskFolder.create, DiskFolder.sync
+    monkeypatch.setattr(
+        DiskFolder, "create", lambda self, name: order.append(name) or create(self, name)
+    )
+    monkeypatch.setattr(DiskFolder, "sync", lambda self: order.append("sync") or sync(self))
+    with chanlog.open(tmp_path / "log", background=False, sync="os") as log:
+        log.channel("a").publish(1)
+    assert order[:3] == ["CHANLOG.tmp", "sync", "0000000001.log"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(NotALog):
+        DiskFolder(tmp_path / "f").names()
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 256 KB."""
+    target = tmp_path / "small"
+    target.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(target)]
+    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False)
+    if not mounted or mounted.returncode:
+        pytest.skip("a full disk needs the right to mount one")
+    yield target
+    # Lazily, for maps of what was closed may still be there.
+    subprocess.run(["umount", "-l", str(target)], check=True, capture_output=True)
+
+
+def test_a_full_disk_loses_nothing(small):
+    """Through the map, through the file, and in a frame; and it goes on when there is room."""
+    ballast = small / "ballast"
+    ballast.write_bytes(bytes(100_000))
+    with chanlog.open(small / "log", background=False, sync="os", segment_bytes=1 << 16) as log:
+        channel = log.channel("a")
+        count = 0
+        with pytest.raises(DiskFull):
+            while True:
+                channel.publish(b"x" * 3000)
+                count += 1
+        for durable in (False, True):
+            with pytest.raises(DiskFull):
+                channel.publish(b"x" * 3000, durable=durable)
+        assert len(list(channel.replay())) == count
+        ballast.unlink()
+        assert channel.publish("there is room") == count
+    with chanlog.open(small / "log", background=False) as log:
+        assert log.channel("a").info().end_offset == count + 1
+
+
+def test_the_lock_says_who_has_it(folder):
+    source = """
+import sys
+from pathlib import Path
+from chanlog.host import DiskFolder
+folder = DiskFolder(Path(sys.argv[1]))
+folder.lock("lock")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    process = python(source, folder.path)
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(LogLocked) as raised:
+        folder.lock("lock")
+    assert raised.value.pid == process.pid
+    assert str(process.pid) in str(raised.value)
+    finish(process, "")
+    folder.lock("lock")
+
+
+def test_the_lock_does_not_live_on_in_a_child(tmp_path):
+    """A forked child that outlives its parent shares the parent's lock, unless it lets go."""
+    source = """
+import os, sys, chanlog
+log = chanlog.open(sys.argv[1], background=False)
+log.channel("a").publish("from the parent")
+if os.fork() == 0:
+    os.close(1)
+    os.close(2)
+    os.read(0, 1)
+    os._exit(0)
+print("forked", flush=True)
+os._exit(0)
+"""
+    process = python(source, tmp_path / "log")
+    try:
+        assert process.stdout.readline() == "forked\n"
+        process.wait(30)
+        with chanlog.open(tmp_path / "log", background=False) as log:
+            assert [m.data for m in log.channel("a").replay()] == ["from the parent"]
+    finally:
+        with suppress(BrokenPipeError):
+            process.communicate("", timeout=30)
+
+
+def test_a_lock_without_a_number(folder):
+    folder.lock("lock")
+    (folder.path / "lock").write_text("nonsense")
+    with pytest.raises(LogLocked) as raised:
+        DiskFolder(folder.path).lock("lock")
+    assert raised.value.pid is None
