@@ -443,18 +443,28 @@ class EmbeddedChannel(Channel):
                     offset=at,
                     start_offset=state.start_offset,
                 )
+            if state.start_offset > start:
+                raise Trimmed
 
         return fork, Draft(target, CREATED, body, base=min(start, at), check=check)
 
     def fork(self, name: str, *, at: int | None = None) -> Channel:
-        fork, draft = self._forking(name, at)
-        self._committer.submit([draft], False)
-        return fork
+        while True:
+            fork, draft = self._forking(name, at)
+            with suppress(Trimmed):
+                self._committer.submit([draft], False)
+                return fork
 
     async def afork(self, name: str, *, at: int | None = None) -> Channel:
-        fork, draft = self._forking(name, at)
-        await self._committer.asubmit([draft], False)
-        return fork
+        while True:
+            fork, draft = self._forking(name, at)
+            with suppress(Trimmed):
+                await self._committer.asubmit([draft], False)
+                return fork
+
+
+class Trimmed(Exception):
+    """The channel has lost its oldest messages since it was looked at: look again."""
 
 
 def _is_large(body: bytes) -> bool:

@@ -142,3 +142,30 @@ def test_readers_of_segments_that_go_away_finish(tmp_path):
             with contextlib.suppress(chanlog.OffsetTrimmed):
                 found += [message.data for message in reader]
             assert found == list(range(found[0], found[0] + len(found)))
+
+
+def test_a_fork_of_what_is_being_trimmed(tmp_path):
+    """Between looking at the parent's start and writing the fork's record the parent was trimmed
+    and compacted: the fork began with messages that were gone, and gave a ``Gap`` for them."""
+    with open_log(tmp_path / "log") as log:
+        channel = log.channel("a")
+        for number in range(300):
+            channel.publish(number)
+        look = type(channel)._forking
+        looks = []
+
+        def trimmed_meanwhile(self, name, at):
+            found = look(self, name, at)
+            if not looks:
+                channel.trim(290)
+                log.compact()
+            looks.append(found)
+            return found
+
+        type(channel)._forking = trimmed_meanwhile
+        try:
+            fork = channel.fork("f", at=295)
+        finally:
+            type(channel)._forking = look
+        assert [message.data for message in fork.replay()] == list(range(290, 295))
+        assert len(looks) == 2

@@ -32,7 +32,7 @@ def test_every_length_of_a_segment(unsynced):
         folder = folder_of(unsynced.with_content(unsynced.content[:length]))
         place = max(0, unsynced.place(length))
         with open_image(folder) as log:
-            if length % 4 == 0 or length in unsynced.tails:
+            if length % 8 == 0 or length in unsynced.tails:
                 assert contents(log) == unsynced.contents[place], length
             tail = unsynced.tails[place]
             if length <= tail:
