@@ -126,6 +126,14 @@ class Committer:
         future: asyncio.Future[None] = loop.create_future()
         self._queue.put(Request(ticket, loop, future))
         self._start()
+        thread = self._thread
+        if self._stopped and (thread is None or not thread.is_alive()):
+            # The log is being closed, and the thread may have looked for the last time.
+            self._serve_rest()
+        elif thread is None:
+            # No thread can be started now. Late is better than never.
+            commit(self._store, ticket)
+            return
         await future
 
     # The thread.
@@ -135,6 +143,9 @@ class Committer:
         self._queue.put(True)
         if self._thread is None:
             self._start()
+            if self._thread is None:
+                # No thread can be started now: the next append tries again.
+                self._store.dirty = False
 
     def _start(self) -> None:
         if self._thread is not None or self._stopped:
@@ -145,7 +156,8 @@ class Committer:
                 try:
                     thread.start()
                 except RuntimeError:
-                    # The interpreter is exiting: whoever closes the log syncs it.
+                    # There are too many, or the interpreter is exiting: then whoever closes the
+                    # log syncs it.
                     return
                 self._thread = thread
 

@@ -250,6 +250,10 @@ class Writer:
                 return False
             # The record of a delete outlives what it deletes: older segments may hold the rest.
             older = [s for s in self._store.segments if s.last < segments[0].first]
+            base = self._store.table.base
+        if header.kind == DELETED and base is not None and base.find_id(header.channel) is not None:
+            # So may the catalog, until the next one is written.
+            return False
         return header.kind != DELETED or not any(_mentions(s, header.channel) for s in older)
 
     def _producers(self, id: int) -> None:

@@ -360,7 +360,9 @@ def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
         assert segment.file is not None
         if not synced:
             segment.file.sync()
-    store.folder_dirty = True
+    if not synced:
+        # Whoever was killed may not have synced the name of its last file.
+        store.folder.sync()
     last = raws[-1]
     if last.size < last.tail + HEADER_BYTES:
         # A segment always has room for the record that ends it.

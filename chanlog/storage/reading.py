@@ -398,14 +398,19 @@ def _offset_before(segment: ClusteredSegment, start: int, position: int, base: i
 def first_offset_since(store: Store, state: ChannelState, time_ns: int) -> int:
     """The offset of the first message published at or after ``time_ns``; the end if none was.
 
-    Times never decrease within a log, so this is a bisection.
+    Times never decrease within a log, so this is a bisection. A gap is as old as what follows it.
     """
     low, high = state.start_offset, state.end_offset
     while low < high:
         middle = (low + high) // 2
-        found = Reader(store, state).run(middle, middle + 1).messages()[0]
-        if isinstance(found, Gap) or found.time_ns < time_ns:
-            low = middle + 1
+        behind = middle
+        while behind < high:
+            run = Reader(store, state).run(behind, behind + 1 if behind == middle else high)
+            if run.buffer is not None:
+                break
+            behind = run.stop
+        if behind < high and run.messages()[0].time_ns < time_ns:
+            low = behind + 1
         else:
             high = middle
     return low

@@ -1,0 +1,47 @@
+"""Durability for tasks where there is no thread to ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import chanlog
+
+from ..support import LIMIT, run, until
+
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_a_task_is_not_left_waiting(disk, monkeypatch):
+    log = disk.open(sync="os")
+    channel = log.channel("w")
+    channel.publish(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        run(asyncio.wait_for(channel.apublish(1, durable=True), LIMIT))
+    assert channel.info().durable_offset == 2
+
+
+def test_the_thread_is_started_when_it_can_be(disk, monkeypatch):
+    """The log passed for dirty, so nobody tried again, and nothing was synced for good."""
+    log = disk.open(sync="interval", sync_interval=0.001)
+    channel = log.channel("w")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        channel.publish(0)
+    channel.publish(1)
+    until(lambda: channel.info().durable_offset == 2)
+
+
+def test_a_task_that_meets_a_close_is_answered(disk):
+    """Its request came after the thread had looked for the last time."""
+    log = disk.open(sync="os")
+    channel = log.channel("w")
+    channel.publish(0)
+    log._committer.stop()
+    with pytest.raises(chanlog.LogClosed):
+        run(asyncio.wait_for(channel.apublish(1, durable=True), LIMIT))
