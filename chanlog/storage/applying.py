@@ -96,6 +96,14 @@ def _index(
     if not positions or positions[-1] < position:
         positions.append(position)
     end = header.base + header.count
+    meta = read_meta(buffer, position, header.length, header.flags)
+    if header.flags & SEQUENCED:
+        # Before the next offset moves: whatever has the message, a catalog that is being written
+        # or what a signal interrupts, has its sequence too.
+        producer = state.producer_by_id(meta[5])
+        if producer is not None:
+            table.touch(state, segment.first)
+            producer.note(meta[7], header.base, header.count)
     if end <= state.next_offset:
         return None
     table.touch(state, segment.first)
@@ -103,11 +111,6 @@ def _index(
     state.positions = positions
     state.next_offset = end
     state.time_ns = header.time_ns
-    meta = read_meta(buffer, position, header.length, header.flags)
-    if header.flags & SEQUENCED:
-        producer = state.producer_by_id(meta[5])
-        if producer is not None:
-            producer.note(meta[7], header.base, header.count)
     return Reveal(state, MESSAGES, end, meta[1], meta[4])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from chanlog.channels import channel as channels
 from chanlog.host.disk import DiskFile
+from chanlog.storage.state import ProducerState
 
 from ..support import LIMIT, gather, replayed, run, spawn
 
@@ -78,3 +79,24 @@ def test_a_second_try_waits_for_the_sync_of_the_first(disk, held_sync, what):
     release.set()
     gather([first, second])
     assert synced == [True]
+
+
+def test_a_retry_after_an_interrupt_doubles_nothing(log, monkeypatch):
+    """The next offset had moved, and with that the message passed for known altogether."""
+
+    class Interrupt(BaseException):
+        pass
+
+    channel = log.channel("w")
+    producer = channel.producer("agent")
+    honest = ProducerState.note
+
+    def interrupted(*args):
+        monkeypatch.setattr(ProducerState, "note", honest)
+        raise Interrupt
+
+    monkeypatch.setattr(ProducerState, "note", interrupted)
+    with pytest.raises(Interrupt):
+        producer.publish("m", sequence=0)
+    assert producer.publish("m", sequence=0) == 0
+    assert replayed(channel) == ["m"]
