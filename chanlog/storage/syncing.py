@@ -191,9 +191,11 @@ def _unsynced(store: Store) -> list[RawSegment]:
 
 def _close(rolled: list[RawSegment]) -> None:
     for segment in rolled:
-        if segment.file is not None:
-            segment.file.close()
+        # Whoever has clustered it may close it at the same time.
+        file = segment.file
+        if file is not None:
             segment.file = None
+            file.close()
 
 
 def _show_durable(store: Store) -> None:
