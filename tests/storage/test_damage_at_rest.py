@@ -10,6 +10,7 @@ import pytest
 
 import chanlog
 
+from ..support import LIMIT, spawn
 from .worlds import files_of, fixed_host, folder_of, open_image, open_log, tell
 
 CHANNELS = ("a", "b")
@@ -167,3 +168,31 @@ def test_a_damaged_segment_does_not_stop_the_others(tmp_path):
 
         maintain(log._store)
         assert len([name for name in os.listdir(path) if name.endswith(".seg")]) == 2
+
+
+@pytest.mark.parametrize("on_corruption", ["raise", "gap"])
+def test_a_length_that_leads_astray(tmp_path, on_corruption):
+    """Looking for control records, compaction went from batch to batch by lengths that nobody had
+    verified since the close: a length of zero held it for ever."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+        log.channel("a").publish("second")
+        log.channel("b").publish_many([1, 2, 3])
+        log.channel("b").trim(2)
+    raw = path / "0000000001.log"
+    content = bytearray(raw.read_bytes())
+    # The batch of one message in front of the payload: its length is at 8.
+    start = content.index(b"second") - 1 - 48
+    content[start + 8 : start + 12] = bytes(4)
+    raw.write_bytes(bytes(content))
+    with open_log(path, on_corruption=on_corruption) as log:
+        compacting = spawn(log.compact)
+        if on_corruption == "raise":
+            with pytest.raises(chanlog.CorruptionError):
+                compacting.result(LIMIT)
+        else:
+            compacting.result(LIMIT)
+            assert len(list(log.channel("a").replay())) == 2
+        assert log.channel("b").info().start_offset == 2
+        assert [message.data for message in log.channel("b").replay()] == [3]
