@@ -105,7 +105,10 @@ class EmbeddedChannel(Channel):
         durable: bool = False,
     ) -> int:
         body = pack(data)
-        meta = self._metas.get(type) if key is None and headers is None else None
+        try:
+            meta = self._metas[type] if key is None and headers is None else None
+        except (KeyError, TypeError):
+            meta = None
         if meta is None:
             meta = self._encode_meta(type, key, headers)
         if meta:
@@ -163,10 +166,10 @@ class EmbeddedChannel(Channel):
     def _encode_meta(
         self, type: str | None, key: str | None, headers: Mapping[str, Any] | None
     ) -> bytes:
+        headers = check_meta(type, key, headers)
         cached = self._metas.get(type) if key is None and headers is None else None
         if cached is not None:
             return cached
-        headers = check_meta(type, key, headers)
         meta = b""
         if not (type is None and key is None and headers is None and self.sender is None):
             meta = encode_meta(None, type, key, headers, self.sender)

@@ -30,6 +30,7 @@ class Upkeep:
         self._store = store
         self._queue: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._stopped = False
         self._complained = False
         if store.options.background and not store.read_only:
@@ -42,6 +43,11 @@ class Upkeep:
     def poke(self) -> None:
         """There may be something to do. From any thread, and with the store's lock held."""
         self._queue.put(True)
+        if self._thread is None and not self._stopped:
+            with self._starting:
+                self._start()
+
+    def _start(self) -> None:
         if self._thread is None and not self._stopped:
             thread = threading.Thread(target=self._run, name="chanlog-upkeep", daemon=True)
             try:

@@ -86,11 +86,11 @@ class ChannelTable:
         """The placeholder ``state`` exists from now on."""
         state.id = id
         self.next_id = max(self.next_id, id + 1)
-        self._placeholders.pop(state.name, None)
         self._known[id] = state
         self.live[state.name] = state
         self.changed[id] = state
         self.count += 1
+        self._placeholders.pop(state.name, None)
 
     def touch(self, state: ChannelState, segment: int) -> None:
         """``state`` changes now, in this segment, and must be kept until the next catalog."""
