@@ -13,7 +13,6 @@ import chanlog
 
 from .support import ManualClock, host_with, run
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background inherits this, and so would every process that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
