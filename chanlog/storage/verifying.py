@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError
-from ..format.batch import CREATED, HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
+from ..format.batch import (
+    CREATED,
+    DELETED,
+    HEADER_BYTES,
+    MESSAGES,
+    ROLLED,
+    TRIMMED,
+    Header,
+    read_header,
+)
 from ..format.catalog import Catalog
 from ..format.names import CATALOG, parse_clustered, parse_raw
 from ..format.records import decode_created
@@ -64,6 +73,8 @@ class Verifier:
         self._total = 0
         self._ends: dict[int, int] = {}
         self._names: dict[int, str] = {}
+        self._starts: dict[int, int] = {}
+        self._missing: list[tuple[int, int, Problem]] = []
         # Whether something in this segment is damaged, and is said already.
         self._holes = False
         # Damage in a raw segment counts as such if something behind it says it was durable.
@@ -93,6 +104,10 @@ class Verifier:
             content = file.read(0, file.size())
             file.close()
             self._segment(span, name, content)
+        for channel, base, problem in self._missing:
+            # What compaction has dropped below the start offset is not missing.
+            if base > self._starts.get(channel, 0):
+                self._found.problems.append(problem)
         for position, problem in self._open_ends:
             durable = position < self._durable
             (self._found.problems if durable else self._found.torn).append(problem)
@@ -188,15 +203,20 @@ class Verifier:
         if header.kind == CREATED:
             body = content[position + HEADER_BYTES : position + header.length]
             self._names[header.channel] = decode_created(body)[0]
+        elif header.kind == TRIMMED:
+            start = self._starts.get(header.channel, 0)
+            self._starts[header.channel] = max(start, header.base)
+        elif header.kind == DELETED:
+            self._starts[header.channel] = 1 << 63
         if header.kind != MESSAGES:
             return
         self._found.messages += header.count
         expected = self._ends.get(header.channel, header.base)
         if header.base > expected and not self._holes:
-            self._wrong(
-                name, position, position + header.length,
-                f"offsets {expected} to {header.base} of channel {header.channel} are missing",
-            )  # fmt: skip
+            channel = self._names.get(header.channel, f"number {header.channel}")
+            text = f"offsets {expected} to {header.base} of {channel!r} are missing"
+            problem = self._problem(name, position, position + header.length, text)
+            self._missing.append((header.channel, header.base, problem))
         elif header.base < expected:
             self._wrong(
                 name, position, position + header.length,
