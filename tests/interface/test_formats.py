@@ -22,6 +22,7 @@ def path(tmp_path):
         for n in range(300):
             log.channel(f"w{n % 3}").publish([n, "x" * 500])
         log.channel("w0").cursor("c").commit(5)
+        log.channel("w0").producer("p", epoch=2).publish_many(["p"] * 3)
         log.channel("w1").trim(before=10)
         log.channel("w2").end()
         log.compact()
@@ -66,7 +67,10 @@ def state(path):
         return (
             names,
             [replayed(log.channel(name)) for name in names],
-            [(i.start_offset, i.end_offset, i.ended, i.cursors, i.created) for i in infos],
+            [
+                (i.start_offset, i.end_offset, i.ended, i.cursors, i.producers, i.created)
+                for i in infos
+            ],
         )
 
 
