@@ -150,7 +150,7 @@ class ClusteredSegment:
     """
 
     __slots__ = (
-        "_folder", "_index", "_map", "file", "first", "last", "name", "opened", "retired",
+        "_folder", "_index", "_map", "_size", "first", "last", "name", "opened", "retired",
         "salt", "verified", "view",
     )  # fmt: skip
 
@@ -161,6 +161,7 @@ class ClusteredSegment:
         self._index: Index | None = None
         self._map: Buffer | None = None
         self.view: memoryview | None = None
+        self._size: int | None = None
         self.first = first
         self.last = last
         self.name = clustered_name(first, last)
@@ -219,10 +220,12 @@ class ClusteredSegment:
 
     @property
     def size(self) -> int:
-        """The length of the file."""
-        while (view := self.view) is None:
-            self._open()
-        return len(view)
+        """The length of the file; asking for it maps nothing."""
+        if self._size is None:
+            file = self._folder.open(self.name, writable=False)
+            self._size = file.size()
+            file.close()
+        return self._size
 
     def verify(self, position: int, stop: int) -> Header:
         """The header of the batch at ``position``, its checksums verified once per process."""
