@@ -151,7 +151,7 @@ class ClusteredSegment:
 
     __slots__ = (
         "_folder", "_index", "_map", "_size", "first", "last", "name", "opened", "retired",
-        "salt", "verified", "view",
+        "salt", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -160,7 +160,6 @@ class ClusteredSegment:
         self._folder = folder
         self._index: Index | None = None
         self._map: Buffer | None = None
-        self.view: memoryview | None = None
         self._size: int | None = None
         self.first = first
         self.last = last
@@ -206,7 +205,6 @@ class ClusteredSegment:
         except FormatError as error:
             raise self.damaged(error.position or 0, size, str(error)) from None
         self.salt = header.salt
-        self.view = view
         self._map = mapped
         self._index = index
         self.opened(self)
@@ -215,7 +213,6 @@ class ClusteredSegment:
     def unmap(self) -> None:
         """Let go of the map; it comes back when needed, and lives on for whoever reads in it."""
         self._index = None
-        self.view = None
         self._map = None
 
     @property
