@@ -30,16 +30,16 @@ from ..format.payload import pack
 from ..format.records import encode_record
 from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
 from ..options import NO_RETENTION, Retention, check_name
-from ..storage.reading import first_offset_since
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
-from ..storage.store import Draft, Store
+from ..storage.store import MAPPED_BYTES_MAX, Draft, Store
 from ..storage.syncing import durable_end
 from .cursor import EmbeddedCursor
 from .encoding import check_meta, encode_batches, too_large
 from .producer import EmbeddedProducer, Outrun, open_producer
 from .replay import EmbeddedReplay
-from .subscription import EmbeddedSubscription, check_offset, unknown_offset
+from .starting import start_offset
+from .subscription import EmbeddedSubscription, check_offset
 from .waking import Filter
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedChannel"]
 
 _METAS_MAX = 1024
-_MAPPED_BYTES_MAX = 32 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -191,9 +190,9 @@ class EmbeddedChannel(Channel):
         if not drafts:
             return range(0)
         if len(drafts) == 1 and self.state.id and not durable and not self._store.deferred:
-            _, _, body, flags, _, _, _, _ = drafts[0]
+            body = drafts[0].body
             start = self._store.append(
-                self.state, body, body_checksum(body, 0, len(body)), flags, count, type,
+                self.state, body, body_checksum(body, 0, len(body)), drafts[0].flags, count, type,
                 self.sender, expect,
             )  # fmt: skip
         else:
@@ -247,36 +246,9 @@ class EmbeddedChannel(Channel):
         types: Iterable[str] | None = None,
         echo: bool = True,
     ) -> Subscription:
-        chosen = [
-            o for o, v in (("after", after), ("last", last), ("since", since)) if v is not None
-        ]
-        if live:
-            chosen.append("live")
-        if len(chosen) > 1:
-            raise InvalidOption(
-                f"{' and '.join(chosen)} exclude each other; give one of them", option=chosen[1]
-            )
         filter = self._filter(types, echo)
         state = self.state
-        offset = state.start_offset
-        if after is not None:
-            if isinstance(after, bool) or not isinstance(after, int) or after < -1:
-                raise InvalidOption(
-                    f"after is the offset of a message, not {after!r}", option="after"
-                )
-            if after >= state.end_offset:
-                raise unknown_offset(state, after)
-            offset = after + 1
-        elif last is not None:
-            if isinstance(last, bool) or not isinstance(last, int) or last < 0:
-                raise InvalidOption(
-                    f"last is a number of messages, 0 or more, not {last!r}", option="last"
-                )
-            offset = max(state.start_offset, state.end_offset - last)
-        elif since is not None:
-            offset = first_offset_since(self._store, state, to_ns(since))
-        elif live:
-            offset = state.end_offset
+        offset = start_offset(self._store, state, after, last, since, live)
         return EmbeddedSubscription(self, self._store, state, offset, filter)
 
     def _filter(self, types: Iterable[str] | None, echo: bool) -> Filter | None:
@@ -472,20 +444,7 @@ class Trimmed(Exception):
 
 def _is_large(body: bytes) -> bool:
     """Whether what is to be durable is better written through the file than into the map."""
-    return len(body) > _MAPPED_BYTES_MAX
-
-
-def to_ns(since: Any) -> int:
-    """A time given as an aware ``datetime`` or in nanoseconds, in nanoseconds."""
-    if isinstance(since, datetime) and since.tzinfo is not None:
-        delta = since - _EPOCH
-        return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1000
-    if isinstance(since, int) and not isinstance(since, bool):
-        return since
-    raise InvalidOption(
-        f"since is a datetime with a timezone, or nanoseconds since 1970, not {since!r}",
-        option="since",
-    )
+    return len(body) > MAPPED_BYTES_MAX
 
 
 def to_datetime(time_ns: int) -> datetime:

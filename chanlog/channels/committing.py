@@ -11,7 +11,6 @@ from typing import NamedTuple
 from ..errors import ChanlogError, LogClosed
 from ..host import monotonic
 from ..options import nanoseconds
-from ..storage.segment import log_position
 from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
 from ..storage.syncing import append_durably, commit, submit, sync_all
@@ -94,7 +93,11 @@ class Committer:
         offset, ticket = append_durably(
             self._store, state, body, flags, count, type, sender, expect
         )
-        await self._until_durable(ticket)
+        try:
+            await self._until_durable(ticket)
+        except BaseException:
+            self._store.on_dirty()
+            raise
         return offset
 
     def sync(self) -> None:
@@ -117,7 +120,7 @@ class Committer:
         store = self._store
         store.check_open()
         if not store.read_only:
-            await self._until_durable(log_position(store.active.first, store.active.tail))
+            await self._until_durable(store.end_position)
 
     async def _until_durable(self, ticket: int) -> None:
         if self._store.durable >= ticket:

@@ -38,7 +38,7 @@ from ..host import Buffer, File
 from .applying import inside
 from .reading import RUN_COUNT_MAX
 from .scanning import batch_at, next_batch
-from .segment import ClusteredSegment, RawSegment, Segment, log_position
+from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
 from .syncing import commit
@@ -114,9 +114,7 @@ def cluster(store: Store, segments: list[Segment]) -> None:
                 writer.channel(id, keep, segments)
         writer.finish()
         # The producers' records may tell of messages that are not durable yet.
-        with store.lock:
-            ticket = log_position(store.active.first, store.active.tail)
-        commit(store, ticket)
+        commit(store, store.end_position)
         file.sync()
     except BaseException:
         file.close()

@@ -106,7 +106,7 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
     positions = {segment.first: _positions(segment, tails[segment.first]) for segment in raws}
     with store.lock:
         next_id = table.next_id
-        ticket = log_position(store.active.first, store.active.tail)
+        ticket = store.end_position
     commit(store, ticket)
     store.pristine = False
     store.sealed_bytes = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 from zlib import crc32
 
@@ -34,33 +34,20 @@ from ..host import Folder, Host
 from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
 from .creating import create_segment
+from .draft import Draft
 from .refusals import sealed, unexpected
 from .segment import MapBudget, Nowhere, RawSegment, Segment, log_position
 from .state import ChannelState
 from .table import ChannelTable
 
-__all__ = ["Draft", "Store"]
+__all__ = ["MAPPED_BYTES_MAX", "Draft", "Store"]
 
 FRAME_BYTES_MAX = 1 << 30
+# What is larger and to be synced is written through the file, not copied into the map.
+MAPPED_BYTES_MAX = 32 * 1024
 
 _pack_rest = HEADER_REST.pack
 _pack_checksum = CHECKSUM.pack
-
-
-class Draft(NamedTuple):
-    """A batch to be: everything but its place. Messages and ends are given their ``base``.
-
-    ``check`` runs under the lock just before anything is written, and raises to prevent it.
-    """
-
-    state: ChannelState
-    kind: int
-    body: bytes
-    flags: int = 0
-    count: int = 0  # type: ignore[assignment]
-    base: int = 0
-    expect: int | None = None
-    check: Callable[[], None] | None = None
 
 
 class Store:
@@ -241,7 +228,7 @@ class Store:
                 bases, batches = self._plan(drafts)
                 if not batches:
                     # What was found to have happened already may not be durable yet.
-                    return bases, log_position(self.active.first, self.active.tail)
+                    return bases, self.end_position
                 length = sum(HEADER_BYTES + len(draft.body) for draft, _, _ in batches)
                 framed = len(batches) > 1
                 if framed:
@@ -258,7 +245,10 @@ class Store:
                     active = self.make_room(length)
                 content = self._encode(batches, active, framed)
                 position = active.tail
-                waiters = self._store(active, position, content, durable or self.deferred)
+                waiters = self._store(
+                    active, position, content,
+                    large=(durable or self.deferred) and length > MAPPED_BYTES_MAX,
+                )  # fmt: skip
                 ticket = log_position(active.first, position + length)
             wake(waiters)
         except BaseException:
@@ -319,12 +309,12 @@ class Store:
         return content
 
     def _store(
-        self, active: RawSegment, position: int, content: bytes, through_file: bool
+        self, active: RawSegment, position: int, content: bytes, *, large: bool
     ) -> list[Any]:
         """Put the bytes in place, apply them, and return whom to wake."""
         try:
-            if through_file and active.file is not None:
-                # A store into the map would cost the sync that follows several times as much.
+            if large and active.file is not None:
+                # Many pages that are to be synced: faulting each in costs more than the call.
                 active.file.write(position, content)
             else:
                 active.map[position : position + len(content)] = content
@@ -364,6 +354,13 @@ class Store:
             self.dirty = True
             self.on_dirty()
         return waiters
+
+    @property
+    def end_position(self) -> int:
+        """The log position behind the last batch. ``active`` is read once: between two reads
+        another thread may roll, and the old number with the new tail would be too low."""
+        active = self.active
+        return log_position(active.first, active.tail)
 
     # Room.
 

@@ -116,7 +116,7 @@ def append_durably(
     """
     checksum = body_checksum(body, 0, len(body))
     offset = store.append(state, body, checksum, flags, count, type, sender, expect, soon=True)
-    return offset, log_position(store.active.first, store.active.tail)
+    return offset, store.end_position
 
 
 def submit(store: Store, drafts: Sequence[Draft], *, durable: bool = False) -> list[int]:
@@ -129,9 +129,7 @@ def submit(store: Store, drafts: Sequence[Draft], *, durable: bool = False) -> l
 
 def sync_all(store: Store) -> None:
     """Return when everything appended before the call is durable."""
-    with store.lock:
-        ticket = log_position(store.active.first, store.active.tail)
-    commit(store, ticket)
+    commit(store, store.end_position)
     if store.failed is not None:
         store.check_writable()
 
@@ -142,7 +140,7 @@ def _lead(store: Store) -> None:
         if store.failed is not None:
             store.check_writable()
         active = store.active
-        ticket = log_position(active.first, active.tail)
+        ticket = store.end_position
         rolled = _unsynced(store)
         folder_dirty, store.folder_dirty = store.folder_dirty, False
         store.dirty = False
