@@ -257,9 +257,7 @@ class EmbeddedSubscription(Subscription):
             raise StopIteration
         try:
             message = self.get()
-        except EndOfChannel:
-            raise StopIteration from None
-        except HandleClosed:
+        except (EndOfChannel, HandleClosed):
             raise StopIteration from None
         assert message is not None
         return message

@@ -45,9 +45,16 @@ def _pass(store: Store, *, forgiving: bool) -> None:
 
 
 def _look_for_damage(store: Store, forgiving: bool) -> None:
-    """Note the clustered segments whose index cannot be read, so that the others are kept up."""
+    """Note the clustered segments whose index cannot be read, so that the others are kept up.
+
+    Each is opened for it once: a pass must not map them all again and again.
+    """
     for segment in store.segments:
-        if isinstance(segment, ClusteredSegment) and segment.first not in store.damaged:
+        if (
+            isinstance(segment, ClusteredSegment)
+            and not segment.sound
+            and segment.first not in store.damaged
+        ):
             try:
                 _ = segment.index
             except CorruptionError:

@@ -151,7 +151,7 @@ class ClusteredSegment:
 
     __slots__ = (
         "_folder", "_index", "_map", "_size", "first", "last", "name", "opened", "retired",
-        "salt", "verified",
+        "salt", "sound", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -161,6 +161,8 @@ class ClusteredSegment:
         self._index: Index | None = None
         self._map: Buffer | None = None
         self._size: int | None = None
+        # Whether the index was found right once; it is verified again whenever it is mapped.
+        self.sound = False
         self.first = first
         self.last = last
         self.name = clustered_name(first, last)
@@ -207,6 +209,7 @@ class ClusteredSegment:
         self.salt = header.salt
         self._map = mapped
         self._index = index
+        self.sound = True
         self.opened(self)
         return index
 
