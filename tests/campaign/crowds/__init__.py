@@ -1,0 +1,9 @@
+"""Many at once, and for long."""
+
+from __future__ import annotations
+
+from ..campaign import Campaign
+
+__all__ = ["CAMPAIGNS"]
+
+CAMPAIGNS: tuple[Campaign, ...] = ()

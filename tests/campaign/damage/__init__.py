@@ -1,0 +1,9 @@
+"""Damaged files and hostile bytes."""
+
+from __future__ import annotations
+
+from ..campaign import Campaign
+
+__all__ = ["CAMPAIGNS"]
+
+CAMPAIGNS: tuple[Campaign, ...] = ()

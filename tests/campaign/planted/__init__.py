@@ -1,0 +1,9 @@
+"""Classic bugs, planted on purpose: each must be caught."""
+
+from __future__ import annotations
+
+from ..campaign import Campaign
+
+__all__ = ["CAMPAIGNS"]
+
+CAMPAIGNS: tuple[Campaign, ...] = ()

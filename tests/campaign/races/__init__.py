@@ -1,0 +1,9 @@
+"""Threads, tasks and signals that meet at the worst moment."""
+
+from __future__ import annotations
+
+from ..campaign import Campaign
+
+__all__ = ["CAMPAIGNS"]
+
+CAMPAIGNS: tuple[Campaign, ...] = ()
