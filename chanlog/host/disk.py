@@ -175,8 +175,11 @@ class DiskFolder(Folder):
     def unlock(self) -> None:
         if self._lock >= 0:
             # The pid goes first, while the lock still keeps others from writing theirs.
+            # Unlocked, and not merely closed: a child that was forked a moment ago has the lock too
+            # until it forgets it.
             with suppress(OSError):
                 os.ftruncate(self._lock, 0)
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = -1
         if self._descriptor >= 0:
