@@ -122,14 +122,12 @@ def cluster(store: Store, segments: list[Segment]) -> None:
             store.folder.remove(temporary(name))
         raise
     file.close()
-    empty = writer.is_empty
-    if empty:
-        store.folder.remove(temporary(name))
-    else:
-        store.folder.rename(temporary(name), name)
-        store.folder.sync()
+    store.folder.rename(temporary(name), name)
+    store.folder.sync()
     # The commit point: from here on, opening the log takes the new file and removes the old.
-    _install(store, segments, None if empty else (first, last))
+    # A file that holds nothing is kept too: there is one for each number, so none can go missing
+    # in silence.
+    _install(store, segments, ClusteredSegment(store.folder, first, last, store.opened))
 
 
 def _ids(segment: Segment) -> Iterable[int]:
@@ -138,12 +136,11 @@ def _ids(segment: Segment) -> Iterable[int]:
     return [entry.channel for entry in segment.index]
 
 
-def _install(store: Store, segments: list[Segment], span: tuple[int, int] | None) -> None:
-    new = () if span is None else (ClusteredSegment(store.folder, *span, store.opened),)
+def _install(store: Store, segments: list[Segment], new: ClusteredSegment) -> None:
     with store.lock:
         place = store.segments.index(segments[0])
         store.segments = (
-            *store.segments[:place], *new, *store.segments[place + len(segments):],
+            *store.segments[:place], new, *store.segments[place + len(segments):],
         )  # fmt: skip
         for segment in segments:
             segment.retired = True
@@ -153,16 +150,12 @@ def _install(store: Store, segments: list[Segment], span: tuple[int, int] | None
                     if state is not None and state.segment is segment:
                         state.segment = None
         store.compactions += 1
-    kept = new[0].name if new else None
     for segment in segments:
         if isinstance(segment, RawSegment) and segment.file is not None:
             segment.file.close()
             segment.file = None
-        if segment.name != kept:
+        if segment.name != new.name:
             store.folder.remove(segment.name)
-    if not new:
-        # No file covers what a power cut would bring back, and the record of its end may go next.
-        store.folder.sync()
 
 
 class Writer:
@@ -189,11 +182,6 @@ class Writer:
     def position(self) -> int:
         """Where the next byte goes."""
         return self._written + self._pending
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing in it."""
-        return not self._messages and self._control_stop == SEGMENT_HEADER_BYTES
 
     def _put(self, content: bytes) -> None:
         self._parts.append(content)

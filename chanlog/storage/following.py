@@ -88,6 +88,9 @@ def _adopt(store: Store, waiters: list[Any]) -> bool:
         if span is not None and span[1] > last:
             spans.append((span, number is not None))
     for span, is_raw in sorted(spans):
+        if span[0] > last + 1:
+            # The one between was clustered while the names were read; look again.
+            return False
         try:
             if is_raw:
                 return _adopt_raw(store, span[0])

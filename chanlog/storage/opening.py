@@ -25,11 +25,10 @@ from ..format.names import (
     temporary,
 )
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
-from ..host import Buffer, File, Folder, Host
+from ..host import NO_BUFFER, Buffer, File, Folder, Host
 from ..options import Options
 from .applying import apply
-from .recovery import Damage, Recovery, recover
-from .scanning import salt_of_first
+from .recovery import Damage, Recovery, SegmentMissing, recover
 from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
 from .state import ChannelState
@@ -52,7 +51,7 @@ def open_store(
         # The owner may be replacing files right now; what vanished between two looks is looked
         # for anew.
         for _ in range(_LOOKS_MAX):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, SegmentMissing):
                 return _open(folder, options, host, read_only=True)
         return _open(folder, options, host, read_only=True)
     folder.lock(LOCK)
@@ -99,7 +98,7 @@ def _open(
     store.read_only = read_only
     loaded = load_catalog(store)
     report = Recovery()
-    raws, clustered = _list_segments(store, loaded[1].durable if loaded is not None else 0, report)
+    raws, clustered = _list_segments(store)
     starts: dict[int, int] = {}
     durable = 0
     mark = 0
@@ -125,7 +124,7 @@ def _open(
                     raise
                 report.damage.append(Damage(error.path, error.start, error.stop, None, None, None))
     count = len(raws)
-    recover(store, raws, starts, durable, report)
+    recover(store, raws, [segment.span for segment in clustered], starts, durable, report)
     if report.scanned_bytes or report.damage:
         report.clean = False
     store.pristine = report.clean and loaded is not None
@@ -189,9 +188,7 @@ def _write_marker(folder: Folder, host: Host) -> bytes:
     return log_id
 
 
-def _list_segments(
-    store: Store, durable: int, report: Recovery
-) -> tuple[list[RawSegment], list[ClusteredSegment]]:
+def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegment]]:
     """The segments that count. A file whose numbers another, clustered file covers is what it was
     made from, and is removed."""
     names = sorted(store.folder.names())
@@ -211,11 +208,7 @@ def _list_segments(
         elif is_clustered:
             clustered.append(ClusteredSegment(store.folder, span[0], span[1], store.opened))
         else:
-            known = durable > log_position(span[0], SEGMENT_HEADER_BYTES)
-            fresh = span == max(ranges)[0] and not known
-            segment = _open_raw(store, span[0], fresh=fresh, report=report)
-            if segment is not None:
-                raws.append(segment)
+            raws.append(_open_raw(store, span[0]))
     if not store.read_only:
         for name in names:
             if name.endswith(TEMPORARY):
@@ -223,48 +216,43 @@ def _list_segments(
     return raws, clustered
 
 
-def _open_raw(store: Store, number: int, *, fresh: bool, report: Recovery) -> RawSegment | None:
-    """A raw segment, mapped as it is. A ``fresh`` one that a crash left without a header is
-    removed."""
+def _open_raw(store: Store, number: int) -> RawSegment:
+    """A raw segment, mapped as it is. One whose header is not right has the salt 0, which no
+    batch has; what to make of it depends on what was durable."""
     name = raw_name(number)
     file = store.folder.open(name, writable=not store.read_only)
-    size = file.size()
-    head = file.read(0, SEGMENT_HEADER_BYTES)
+    try:
+        size = file.size()
+        salt = _salt(store, name, number, file.read(0, SEGMENT_HEADER_BYTES))
+        if store.read_only:
+            return _raw_copy(file, number, salt, size)
+        mapped = file.map(size, writable=True) if size else NO_BUFFER
+    except BaseException:
+        file.close()
+        raise
+    return RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
+
+
+def _salt(store: Store, name: str, number: int, head: bytes) -> int:
     try:
         header = read_segment_header(head)
-        if header.log_id != store.log_id or header.first != number:
-            raise FormatError("the header is that of another segment", position=0)
-        salt = header.salt
     except FormatTooNew as error:
         error.path = store.path_of(name)  # type: ignore[assignment]
         raise
-    except FormatError as error:
-        # The header is stored before the first batch, but the disk may have kept neither.
-        if fresh and not file.read(SEGMENT_HEADER_BYTES, size).strip(b"\0"):
-            file.close()
-            if not store.read_only:
-                store.folder.remove(name)
-            return None
-        path = store.path_of(name)
-        content = file.read(0, size)
-        known_salt = salt_of_first(content, SEGMENT_HEADER_BYTES)
-        if known_salt is None or store.options.on_corruption == "raise":
-            file.close()
-            raise CorruptionError(
-                f"{name}: {error}; nothing was changed. Restore the file from a copy",
-                path=path,
-                start=0,
-                stop=SEGMENT_HEADER_BYTES,
-                channel=None,
-                first_offset=None,
-                stop_offset=None,
-            ) from None
-        salt = known_salt
-        report.damage.append(Damage(path, 0, SEGMENT_HEADER_BYTES, None, None, None))
-    if store.read_only:
-        return _raw_copy(file, number, salt, size)
-    mapped = file.map(size, writable=True)
-    return RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
+    except FormatError:
+        return 0
+    if header.log_id != store.log_id or header.first != number:
+        raise CorruptionError(
+            f"{name} has the header of another segment; nothing was changed. Put back the file "
+            "that belongs here",
+            path=store.path_of(name),
+            start=0,
+            stop=SEGMENT_HEADER_BYTES,
+            channel=None,
+            first_offset=None,
+            stop_offset=None,
+        )
+    return header.salt
 
 
 def _raw_copy(file: File, number: int, salt: int, size: int) -> RawSegment:

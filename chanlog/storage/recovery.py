@@ -7,14 +7,21 @@ from pathlib import Path
 
 from ..errors import CorruptionError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
-from ..format.names import torn_name
+from ..format.names import raw_name, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
 from .applying import apply, inside
-from .scanning import batch_at, inside_damaged_frame, last_nonzero, next_batch, walk
+from .scanning import (
+    batch_at,
+    batches_of_any_salt,
+    inside_damaged_frame,
+    last_nonzero,
+    next_batch,
+    walk,
+)
 from .segment import POSITION_BITS, RawSegment, log_position
 from .store import Store
 
-__all__ = ["Damage", "Recovery", "TornTail", "recover"]
+__all__ = ["Damage", "Recovery", "SegmentMissing", "TornTail", "recover"]
 
 _COPY_BYTES = 1 << 20
 
@@ -52,36 +59,109 @@ class Recovery:
     scanned_bytes: int = 0
 
 
+class SegmentMissing(CorruptionError):
+    """A file that was durable is not there."""
+
+
 def recover(
-    store: Store, raws: list[RawSegment], starts: dict[int, int], durable: int, report: Recovery
+    store: Store,
+    raws: list[RawSegment],
+    clustered: list[tuple[int, int]],
+    starts: dict[int, int],
+    durable: int,
+    report: Recovery,
 ) -> None:
     """Apply the raw segments from the position ``starts`` says for each, in order.
 
-    ``durable`` is the log position that is known to have been durable; every batch says more.
+    ``clustered`` are the numbers that clustered segments cover: together there is one segment for
+    each number. ``durable`` is the log position that is known to have been durable; every batch
+    says more. Takes those out of ``raws`` that were never durable as a whole.
     """
-    Recoverer(store, raws, durable, report).run(starts)
+    Recoverer(store, raws, clustered, durable, report).run(starts)
 
 
 class Recoverer:
     """One pass over the raw segments of a log that is being opened by one thread."""
 
     def __init__(
-        self, store: Store, raws: list[RawSegment], durable: int, report: Recovery
+        self,
+        store: Store,
+        raws: list[RawSegment],
+        clustered: list[tuple[int, int]],
+        durable: int,
+        report: Recovery,
     ) -> None:
         self._store = store
         self._raws = raws
+        self._clustered = clustered
         self._durable = durable
         self._report = report
         self._looked_ahead = False
 
     def run(self, starts: dict[int, int]) -> None:
         """Walk all of them; stop where a torn tail was cut."""
-        for place, segment in enumerate(self._raws):
-            start = starts.get(segment.first)
-            if start is None:
-                continue
-            if not self._segment(place, segment, start):
+        places = {segment.first: place for place, segment in enumerate(self._raws)}
+        spans = sorted([*self._clustered, *((number, number) for number in places)])
+        last = 0
+        for first, stop in spans:
+            place = places.get(first, -1)
+            if first > last + 1:
+                if place >= 0 and self._is_torn(place, last + 1):
+                    self._cut_all(place)
+                    return
+                self._missing(last + 1, first - 1)
+            last = max(last, stop)
+            if place >= 0 and not self._raw(place, starts.get(first)):
                 return
+        if self._durable > log_position(last + 1, SEGMENT_HEADER_BYTES):
+            self._missing(last + 1, self._durable >> POSITION_BITS)
+
+    def _is_torn(self, place: int, number: int) -> bool:
+        """Whether nothing in segment ``number``, at or before ``place``, was ever durable."""
+        self._look_ahead(place, self._raws[place].tail)
+        return self._durable <= log_position(number, SEGMENT_HEADER_BYTES)
+
+    def _raw(self, place: int, start: int | None) -> bool:
+        """Walk one raw segment, if it is to be; returns whether the log goes on behind it."""
+        segment = self._raws[place]
+        if not segment.salt:
+            # The header is stored before the first batch, but a power cut may keep any of both.
+            if self._is_torn(place, segment.first):
+                self._cut_all(place)
+                return False
+            self._beheaded(segment)
+            if not segment.salt:
+                return True
+        return start is None or self._segment(place, segment, start)
+
+    def _beheaded(self, segment: RawSegment) -> None:
+        """The header was durable and is damaged: raise, or note it and go on with what follows."""
+        self._damaged(segment, 0, SEGMENT_HEADER_BYTES)
+        found = next(batches_of_any_salt(segment.map, SEGMENT_HEADER_BYTES, segment.size), None)
+        if found is not None:
+            segment.salt = found[1].salt
+        else:
+            self._damaged(segment, SEGMENT_HEADER_BYTES, segment.size)
+            segment.tail = segment.size
+
+    def _missing(self, first: int, last: int) -> None:
+        """A whole file is gone: raise, or note it if the log is to go on."""
+        store = self._store
+        for number in range(first, last + 1):
+            name = raw_name(number)
+            if store.options.on_corruption == "raise":
+                raise SegmentMissing(
+                    f"{name}, or the clustered segment made from it, was durable and is not there; "
+                    "nothing was changed. Restore the file from a copy, or open with "
+                    'on_corruption="gap" to go on without its messages',
+                    path=store.path_of(name),
+                    start=0,
+                    stop=0,
+                    channel=None,
+                    first_offset=None,
+                    stop_offset=None,
+                )
+            self._note(Damage(store.path_of(name), 0, 0, None, None, None))
 
     def _segment(self, place: int, segment: RawSegment, position: int) -> bool:
         """Walk one segment. Returns whether the log goes on behind it."""
@@ -139,7 +219,7 @@ class Recoverer:
     def _broken(self, place: int, segment: RawSegment, position: int) -> int | None:
         """Something at ``position`` is not a batch. Returns where to go on, or ``None`` if this
         was the tail, now cut."""
-        self._look_ahead(place, segment, position)
+        self._look_ahead(place, position)
         if log_position(segment.first, position) >= self._durable:
             self._cut(place, segment, position)
             return None
@@ -160,13 +240,16 @@ class Recoverer:
             segment.tail = min(stop, segment.size)
         return resumed
 
-    def _look_ahead(self, place: int, segment: RawSegment, position: int) -> None:
+    def _look_ahead(self, place: int, position: int) -> None:
         """Learn from all that can still be read behind ``position`` what was durable."""
         if self._looked_ahead:
             return
         self._looked_ahead = True
         for other in self._raws[place:]:
-            at: int | None = position if other is segment else other.tail
+            if not other.salt:
+                self._look_into(other)
+                continue
+            at: int | None = position if other is self._raws[place] else other.tail
             while at is not None:
                 at = next_batch(other.map, at, other.size, other.salt)
                 if at is None:
@@ -175,6 +258,13 @@ class Recoverer:
                 assert header is not None
                 self._durable = max(self._durable, header.mark)
                 at += header.length
+
+    def _look_into(self, segment: RawSegment) -> None:
+        """The same for a segment without its header, where a payload may look like a batch: only
+        what speaks of this very segment counts."""
+        for _, header in batches_of_any_salt(segment.map, SEGMENT_HEADER_BYTES, segment.size):
+            if header.mark >> POSITION_BITS == segment.first:
+                self._durable = max(self._durable, header.mark)
 
     def _damaged(self, segment: RawSegment, start: int, stop: int) -> None:
         """Raise for damage below the durable mark, or note it if the log is to go on."""
@@ -204,18 +294,26 @@ class Recoverer:
                 first_offset=first_offset,
                 stop_offset=stop_offset,
             )
+        self._note(Damage(path, start, stop, channel, first_offset, stop_offset))
+
+    def _note(self, damage: Damage) -> None:
         self._report.clean = False
-        self._report.damage.append(Damage(path, start, stop, channel, first_offset, stop_offset))
+        self._report.damage.append(damage)
 
     def _cut(self, place: int, segment: RawSegment, position: int) -> None:
         """Keep aside and cut what is behind ``position``, in this and in all later segments."""
         self._report.clean = False
         segment.tail = position
         self._cut_one(segment, position)
-        for later in self._raws[place + 1 :]:
-            later.tail = 0
-            self._cut_one(later, 0)
-        del self._raws[place + 1 :]
+        self._cut_all(place + 1)
+
+    def _cut_all(self, place: int) -> None:
+        """Keep aside and remove this and all later segments."""
+        self._report.clean = False
+        for segment in self._raws[place:]:
+            segment.tail = 0
+            self._cut_one(segment, 0)
+        del self._raws[place:]
 
     def _cut_one(self, segment: RawSegment, position: int) -> None:
         store = self._store
@@ -227,19 +325,20 @@ class Recoverer:
             # Created and never written to: nothing is lost with it.
             stop = 0
         kept_as = None
+        assert segment.file is not None
         if not store.read_only:
             if stop > position:
                 kept_as = torn_name(segment.name, position)
                 self._keep(segment, position, stop, kept_as)
-            assert segment.file is not None
             if position == 0:
-                segment.file.close()
                 store.folder.remove(segment.name)
             else:
                 # Cutting and growing again leaves zeros, so that nothing old comes back to life.
                 segment.file.truncate(position)
                 segment.file.truncate(segment.size)
             store.folder_dirty = True
+        if position == 0:
+            segment.file.close()
         if stop > position:
             self._report.torn.append(
                 TornTail(

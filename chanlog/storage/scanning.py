@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from re import DOTALL, compile
 
 from ..format.batch import FRAME, HEADER_BYTES, Header, body_checksum, read_header
 from ..host import Buffer
 
 __all__ = [
     "batch_at",
+    "batches_of_any_salt",
     "inside_damaged_frame",
     "last_nonzero",
     "next_batch",
-    "salt_of_first",
     "walk",
 ]
 
 _CHUNK_BYTES = 1 << 16
 _ZEROS = bytes(_CHUNK_BYTES)
+_KIND_POSITION = 4
 _SALT_POSITION = 6
 
 
@@ -53,11 +55,21 @@ def next_batch(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> i
     return None
 
 
-def salt_of_first(buffer: Buffer | bytes, position: int) -> int | None:
-    """The salt of a segment whose header is lost, from the batch at ``position`` if it is right."""
-    place = position + _SALT_POSITION
-    salt = int.from_bytes(buffer[place : place + 2], "little")
-    return salt if batch_at(buffer, position, len(buffer), salt) is not None else None
+def batches_of_any_salt(
+    buffer: Buffer | bytes, position: int, stop: int
+) -> Iterator[tuple[int, Header]]:
+    """Every right batch, for a segment whose header is lost and with it the salt; those inside of
+    others too."""
+    for match in _LOOKS_LIKE_A_BATCH.finditer(buffer, position + _KIND_POSITION, stop):
+        place = match.start() - _KIND_POSITION
+        salt = int.from_bytes(buffer[place + _SALT_POSITION : place + _SALT_POSITION + 2], "little")
+        header = batch_at(buffer, place, stop, salt)
+        if header is not None:
+            yield place, header
+
+
+# Kind, flags and salt, where a batch can begin. Looked for ahead, so that matches may overlap.
+_LOOKS_LIKE_A_BATCH = compile(rb"(?=[\x01-\x0a][\x00-\x03][^\x00][^\x00])", DOTALL)
 
 
 def inside_damaged_frame(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> bool:

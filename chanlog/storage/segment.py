@@ -172,6 +172,11 @@ class ClusteredSegment:
         self.verified: set[int] = set()
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The numbers of the first and last segment that went into it."""
+        return self.first, self.last
+
+    @property
     def index(self) -> Index:
         """The index of channels. Raises ``CorruptionError``."""
         index = self._index

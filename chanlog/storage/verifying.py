@@ -18,7 +18,7 @@ from ..format.batch import (
     read_header,
 )
 from ..format.catalog import Catalog
-from ..format.names import CATALOG, parse_clustered, parse_raw
+from ..format.names import CATALOG, parse_clustered, parse_raw, raw_name
 from ..format.records import decode_created
 from ..format.segment import (
     SEGMENT_HEADER_BYTES,
@@ -100,10 +100,16 @@ class Verifier:
             contents.append((span, name, file))
             self._total += file.size()
         self._catalog()
+        last = 0
         for span, name, file in contents:
+            if span[0] > last + 1:
+                self._gone(last + 1)
+            last = max(last, span[1])
             content = file.read(0, file.size())
             file.close()
             self._segment(span, name, content)
+        if self._durable > (last + 1) << 32 | SEGMENT_HEADER_BYTES:
+            self._gone(last + 1)
         for channel, base, problem in self._missing:
             # What compaction has dropped below the start offset is not missing.
             if base > self._starts.get(channel, 0):
@@ -142,6 +148,12 @@ class Verifier:
                 CATALOG, error.position or 0, len(content),
                 f"the catalog is damaged ({error}); opening rebuilds it from the segments",
             )  # fmt: skip
+
+    def _gone(self, number: int) -> None:
+        """No file has this number, or those that follow."""
+        text = "this segment, or the clustered one made from it, is not there"
+        problem = self._problem(raw_name(number), 0, 0, text)
+        self._open_ends.append(((number << 32) | SEGMENT_HEADER_BYTES, problem))
 
     def _what(self, header: Header | None) -> str:
         """What is damaged, as far as a header that is right can tell."""
