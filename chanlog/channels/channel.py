@@ -169,9 +169,7 @@ class EmbeddedChannel(Channel):
         cached = self._metas.get(type) if key is None and headers is None else None
         if cached is not None:
             return cached
-        meta = b""
-        if not (type is None and key is None and headers is None and self.sender is None):
-            meta = encode_meta(None, type, key, headers, self.sender)
+        meta = encode_meta(None, type, key, headers, self.sender)
         if key is None and headers is None and len(self._metas) < _METAS_MAX:
             self._metas[type] = meta
         return meta

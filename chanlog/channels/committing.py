@@ -151,8 +151,6 @@ class Committer:
                 self._store.dirty = False
 
     def _start(self) -> None:
-        if self._thread is not None or self._stopped:
-            return
         with self._starting:
             if self._thread is None and not self._stopped:
                 thread = threading.Thread(target=self._run, name="chanlog-sync", daemon=True)

@@ -51,8 +51,7 @@ def _divide(items: list[Any], bytes_max: int, meta_bytes: int) -> list[tuple[int
             parts, size = [], 0
         parts.append(packed)
         size += len(packed)
-    if parts:
-        batches.append((len(parts), b"".join(parts)))
+    batches.append((len(parts), b"".join(parts)))
     return batches
 
 

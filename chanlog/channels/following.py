@@ -45,11 +45,13 @@ class Follower:
     def _run(self) -> None:
         store = self._store
         pause = _PAUSE_SECONDS_MIN
-        while not store.closed:
+        while True:
+            # Before looking: whoever comes or closes the log from here on sets it again.
+            self._needed.clear()
+            if store.closed:
+                return
             if not self._anybody():
-                self._needed.clear()
-                if not self._anybody() and not store.closed:
-                    self._needed.wait()
+                self._needed.wait()
                 pause = _PAUSE_SECONDS_MIN
                 continue
             try:

@@ -43,19 +43,15 @@ class Upkeep:
     def poke(self) -> None:
         """There may be something to do. From any thread, and with the store's lock held."""
         self._queue.put(True)
-        if self._thread is None and not self._stopped:
-            with self._starting:
-                self._start()
-
-    def _start(self) -> None:
-        if self._thread is None and not self._stopped:
-            thread = threading.Thread(target=self._run, name="chanlog-upkeep", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                # The interpreter is exiting.
-                return
-            self._thread = thread
+        with self._starting:
+            if self._thread is None and not self._stopped:
+                thread = threading.Thread(target=self._run, name="chanlog-upkeep", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The interpreter is exiting.
+                    return
+                self._thread = thread
 
     def stop(self) -> None:
         """End the thread; the pass it is in leaves the rest for another time."""
@@ -67,14 +63,12 @@ class Upkeep:
             thread.join()
 
     def _run(self) -> None:
-        poked = self._wait(None)
+        self._wait(None)
         while not self._stopped:
-            if poked or self._is_retained():
-                self._pass()
+            self._pass()
             # Many trims in a row are one reason to look, not many.
-            poked = self._wait(_PAUSE_SECONDS)
-            if not poked and not self._stopped:
-                poked = self._wait(_RETENTION_SECONDS if self._is_retained() else None)
+            if not self._wait(_PAUSE_SECONDS):
+                self._wait(_RETENTION_SECONDS if self._is_retained() else None)
 
     def _is_retained(self) -> bool:
         store = self._store

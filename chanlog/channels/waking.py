@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, current_thread, main_thread
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from ..host import monotonic
 
@@ -74,13 +74,14 @@ _SIGNAL_SECONDS = 1.0
 
 
 class LoopHub:
-    """All tasks of one event loop that are to be woken: one call into the loop for a burst."""
+    """All tasks of one event loop that are to be woken: one call into the loop for a burst.
 
-    __slots__ = ("_loop", "_pending", "_scheduled")
+    It is found through its loop and must not keep it alive, so it has none: each future knows it.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Weakly, for the hub is found through its loop and must not keep it alive.
-        self._loop = ref(loop)
+    __slots__ = ("_pending", "_scheduled")
+
+    def __init__(self) -> None:
         self._pending: deque[asyncio.Future[None]] = deque()
         self._scheduled = False
 
@@ -91,19 +92,15 @@ class LoopHub:
             return
         try:
             self._scheduled = True
-            loop = self._loop()
-            if loop is not None:
-                loop.call_soon_threadsafe(self._flush)
-                return
+            future.get_loop().call_soon_threadsafe(self._flush)
         except RuntimeError:
-            pass
+            # The loop is closed, so nobody waits in it any more.
+            self._pending.clear()
+            self._scheduled = False
         except BaseException:
             # Interrupted: nobody knows whether it was called, and calling again does no harm.
             self._scheduled = False
             raise
-        # The loop is closed or gone, so nobody waits in it any more.
-        self._pending.clear()
-        self._scheduled = False
 
     def _flush(self) -> None:
         # Cleared first: whoever appends from now on schedules again, or is still seen below.
@@ -127,7 +124,7 @@ def hub_of(loop: asyncio.AbstractEventLoop) -> LoopHub:
     hub = _hubs.get(loop)
     if hub is None:
         with _hubs_lock:
-            hub = _hubs.setdefault(loop, LoopHub(loop))
+            hub = _hubs.setdefault(loop, LoopHub())
     return hub
 
 

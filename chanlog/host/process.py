@@ -6,12 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 
-__all__ = ["after_fork_in_child", "before_exit", "pid"]
-
-
-def pid() -> int:
-    """The id of this process."""
-    return os.getpid()
+__all__ = ["after_fork_in_child", "before_exit"]
 
 
 def after_fork_in_child(run: Callable[[], None]) -> None:

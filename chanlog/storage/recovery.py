@@ -249,15 +249,13 @@ class Recoverer:
             if not other.salt:
                 self._look_into(other)
                 continue
-            at: int | None = position if other is self._raws[place] else other.tail
+            start = position if other is self._raws[place] else other.tail
+            at = next_batch(other.map, start, other.size, other.salt)
             while at is not None:
-                at = next_batch(other.map, at, other.size, other.salt)
-                if at is None:
-                    break
                 header = batch_at(other.map, at, other.size, other.salt)
                 assert header is not None
                 self._durable = max(self._durable, header.mark)
-                at += header.length
+                at = next_batch(other.map, at + header.length, other.size, other.salt)
 
     def _look_into(self, segment: RawSegment) -> None:
         """The same for a segment without its header, where a payload may look like a batch: only
