@@ -159,8 +159,7 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
         state.sealed = True
         return Reveal(state, ENDED, header.base, None, None)
     elif header.kind == DELETED:
-        if not state.deleted:
-            _delete(table, state)
+        _delete(table, state)
         return Reveal(state, DELETED, 0, None, None)
     elif header.kind == CURSOR:
         name, gone = decode_cursor(body)
@@ -181,28 +180,29 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
 
 
 def _delete(table: ChannelTable, state: ChannelState) -> None:
-    state.sealed = True
-    table.deaths += 1
-    table.hide(state)
-    state.deleted = True
-    # Whatever of it somebody has decoded already lies below: one comparison tells both.
-    state.start_offset = 1 << 63
+    if not state.deleted:
+        state.sealed = True
+        table.deaths += 1
+        table.hide(state)
+        state.deleted = True
+        # Whatever of it somebody has decoded already lies below: one comparison tells both.
+        state.start_offset = 1 << 63
+    # Also when it is done again: a signal may have come before it.
     _release(table, state)
 
 
 def _release(table: ChannelTable, state: ChannelState) -> None:
     """Forget a deleted channel, and the deleted ones it was forked from, unless a fork needs it."""
-    while state.deleted and not state.children:
-        table.remove(state)
-        if state.parent is None:
-            return
-        origin = table.find_id(state.parent[0])
-        if origin is None:
-            return
-        table.touch(origin, state.touched)
-        if state.id in origin.children:
+    released: ChannelState | None = state
+    while released is not None and released.deleted and not released.children:
+        state = released
+        origin = table.find_id(state.parent[0]) if state.parent is not None else None
+        if origin is not None and state.id in origin.children:
+            table.touch(origin, state.touched)
             origin.children.remove(state.id)
-        state = origin
+        # Last: as long as it is known, what a signal interrupts is done again.
+        table.remove(state)
+        released = origin
 
 
 def show(reveal: Reveal) -> list[Any]:

@@ -110,9 +110,10 @@ class ChannelTable:
 
     def remove(self, state: ChannelState) -> None:
         """``state`` was deleted, and no fork needs it any more."""
+        # First: from here on the catalog does not bring it back.
+        self.removed.add(state.id)
         self.changed.pop(state.id, None)
         self._known.pop(state.id, None)
-        self.removed.add(state.id)
 
     def rebase(self, catalog: Catalog, captured: list[ChannelState], active: int) -> None:
         """``catalog`` has become the base; what it captured and nobody touches may go cold."""

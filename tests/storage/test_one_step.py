@@ -157,6 +157,34 @@ def test_a_signal_before_the_waiters_are_woken(log, monkeypatch, how):
     assert all(waiter.woken for waiter in waiters)
 
 
+# Deleting.
+
+
+def test_a_signal_before_a_deleted_channel_is_forgotten(log, monkeypatch):
+    """The channel was marked as deleted and not removed, which nothing did any more: the next
+    catalog kept it as it had been, and after opening again it was there."""
+    folder = log._store.folder
+    folder.durable = True
+    log.channel("a").publish("x")
+    log.close()
+    log = open_image(folder)
+    table = log._store.table
+    remove = table.remove
+    signal = once(KeyboardInterrupt())
+
+    def signalled(state: Any) -> None:
+        signal()
+        remove(state)
+
+    monkeypatch.setattr(type(table), "remove", lambda self, state: signalled(state))
+    with pytest.raises(KeyboardInterrupt):
+        log.channel("a").delete()
+    assert list(log.channels()) == []
+    log.close()
+    with open_image(folder) as log:
+        assert list(log.channels()) == []
+
+
 # Syncing.
 
 
