@@ -68,8 +68,9 @@ class EmbeddedSubscription(Subscription):
         """The listeners of the channel, made if there are none. With the store's lock held."""
         listeners = self._state.listeners
         if listeners is None:
-            listeners = self._state.listeners = ChannelListeners()
+            # Listed first: of a signal in between nothing is left but an entry that says nothing.
             self._store.listening.add(self._state)
+            listeners = self._state.listeners = ChannelListeners()
         assert isinstance(listeners, ChannelListeners)
         return listeners
 

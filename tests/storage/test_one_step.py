@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mmap import mmap
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -183,6 +184,33 @@ def test_a_signal_before_a_deleted_channel_is_forgotten(log, monkeypatch):
     log.close()
     with open_image(folder) as log:
         assert list(log.channels()) == []
+
+
+# Waiting.
+
+
+def test_a_signal_while_a_channel_gets_its_listeners(log):
+    """The channel had listeners and was not in the list of those that somebody listens to, and
+    never came into it: closing the log woke nobody there."""
+    store = log._store
+    channel = log.channel("a")
+
+    class Listening(WeakSet):
+        add_signalled = staticmethod(once(KeyboardInterrupt()))
+
+        def add(self, item: Any) -> None:
+            self.add_signalled()
+            super().add(item)
+
+    store.listening = Listening()
+    with pytest.raises(KeyboardInterrupt):
+        channel.subscribe(types={"t"})
+    assert log.statistics().waiters == 0
+    waiting = spawn(channel.subscribe().get)
+    until(lambda: log.statistics().waiters == 1)
+    log.close()
+    with pytest.raises(chanlog.LogClosed):
+        waiting.result(LIMIT)
 
 
 # Syncing.
