@@ -12,7 +12,7 @@ from ..errors import (
     LogNotFound,
     NotALog,
 )
-from ..format.batch import HEADER_BYTES, ROLLED, read_header
+from ..format.batch import HEADER_BYTES
 from ..format.catalog import Catalog
 from ..format.names import (
     LOCK,
@@ -137,7 +137,7 @@ def _open(
         store.active.limit = -1
         for raw in raws:
             _map_read_only(raw)
-        if _is_rolled(store.active) and store.active.file is not None:
+        if store.active.is_rolled and store.active.file is not None:
             # The owner goes on in the next one.
             store.active.file.close()
             store.active.file = None
@@ -292,7 +292,9 @@ def _use_tails(
             _shortened(store, segment, tail, report)
             tail = segment.size
         segment.tail = segment.trusted = tail
-        if segment.first >= catalog.mark >> 32:
+        # Nothing follows the record that ends a segment, though the catalog may have been written
+        # before there was a next one.
+        if segment.first >= catalog.mark >> 32 and not segment.is_rolled:
             starts[segment.first] = tail
     return starts
 
@@ -359,7 +361,7 @@ def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
         last.file.truncate(last.size)
         last.map = last.file.map(last.size, writable=True)
     store.durable = log_position(last.first, last.tail)
-    if store.segments[-1] is last and not _is_rolled(last):
+    if store.segments[-1] is last and not last.is_rolled:
         _grow(last, store.options.segment_bytes)
         store.active = last
         last.limit = last.tail
@@ -378,11 +380,3 @@ def _grow(segment: RawSegment, size: int) -> None:
         segment.file.truncate(size)
         segment.map = segment.file.map(size, writable=True)
         segment.size = size
-
-
-def _is_rolled(segment: RawSegment) -> bool:
-    position = segment.tail - HEADER_BYTES
-    if position < SEGMENT_HEADER_BYTES:
-        return False
-    header = read_header(segment.map, position, segment.tail, segment.salt)
-    return header is not None and header.kind == ROLLED

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from ..errors import CorruptionError, FormatError
-from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, body_checksum, read_header
+from ..format.batch import (
+    HEADER,
+    HEADER_BYTES,
+    MESSAGES,
+    ROLLED,
+    Header,
+    body_checksum,
+    read_header,
+)
 from ..format.names import clustered_name, raw_name
 from ..format.segment import (
     SEGMENT_HEADER_BYTES,
@@ -122,6 +130,15 @@ class RawSegment:
     def has_right_header(self, position: int) -> bool:
         """Whether the header at ``position`` is right."""
         return read_header(self.map, position, self.tail, self.salt) is not None
+
+    @property
+    def is_rolled(self) -> bool:
+        """Whether the last record is the one that ends a segment."""
+        position = self.tail - HEADER_BYTES
+        if position < SEGMENT_HEADER_BYTES:
+            return False
+        header = read_header(self.map, position, self.tail, self.salt)
+        return header is not None and header.kind == ROLLED
 
     def base_offset(self, position: int) -> int:
         """The base offset of the batch at ``position``."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import chanlog
+from chanlog.storage.snapshot import write_catalog
 
 from .worlds import Telling, contents, files_of, folder_of, open_image, open_log, told
 
@@ -120,3 +123,42 @@ def test_later_segments_are_kept_aside_with_a_torn_tail(tmp_path):
         assert log.channel("a").publish("next") == 1
     with open_image(folder) as log:
         assert [message.data for message in log.channel("a").replay()][1:] == ["next"]
+
+
+@pytest.mark.parametrize("sync", [False, True])
+@pytest.mark.parametrize("then", ["close", "compact"])
+def test_a_segment_that_power_left_sealed_and_alone(tmp_path, then, sync):
+    """A power cut kept the record that seals a segment, and nothing of the next one. The log was
+    opened and its catalog written, at the end of the sealed segment. Then it went on in the next
+    one and the process died. Opening began to read behind the seal, found no batch there, and took
+    all that followed for a torn tail; or for damage, when some of it was durable.
+    """
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        log.channel("w").publish_many([1, 2])
+        log._store.roll()
+        left = _left_by_a_crash(log, tmp_path / "cut")
+    (left / "0000000002.log").write_bytes(b"")
+    with open_log(left) as log:
+        if then == "compact":
+            # The sealed segment itself must stay, or there is nothing to begin at.
+            write_catalog(log._store)
+            left = _left_by_a_crash(log, tmp_path / "compacted")
+    with open_log(left) as log:
+        log.channel("w").publish(3)
+        if sync:
+            log.sync()
+        log.channel("w").publish(4)
+        left = _left_by_a_crash(log, tmp_path / "killed")
+    with open_log(left, read_only=True) as log:
+        assert [message.data for message in log.channel("w").replay()] == [1, 2, 3, 4]
+    with open_log(left) as log:
+        assert log.recovery.torn == []
+        assert [message.data for message in log.channel("w").replay()] == [1, 2, 3, 4]
+        assert log.channel("w").publish(5) == 4
+
+
+def _left_by_a_crash(log, path):
+    """What is there if the process dies now, as another directory."""
+    shutil.copytree(log.path, path)
+    return path
