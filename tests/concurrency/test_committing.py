@@ -45,3 +45,23 @@ def test_a_task_that_meets_a_close_is_answered(disk):
     log._committer.stop()
     with pytest.raises(chanlog.LogClosed):
         run(asyncio.wait_for(channel.apublish(1, durable=True), LIMIT))
+
+
+@pytest.mark.parametrize("sync", ["interval", "os"])
+def test_without_a_thread_the_close_syncs(disk, monkeypatch, sync):
+    log = disk.open(sync=sync)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        log.channel("w").publish(0)
+        log.close()
+    with disk.open() as log:
+        assert log.recovery.clean
+        assert log.channel("w").info().durable_offset == 1
+
+
+def test_syncing_somebody_elses_log_is_nothing(disk, face):
+    """What can be read of it is what its owner has written; there is nothing of ours."""
+    disk.open().channel("w").publish(0)
+    with disk.open(read_only=True) as looking:
+        face(looking).sync()
+        assert looking.statistics().syncs == 0

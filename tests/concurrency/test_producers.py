@@ -6,10 +6,12 @@ import threading
 
 import pytest
 
+import chanlog
 from chanlog.channels import channel as channels
 from chanlog.host.disk import DiskFile
 from chanlog.storage.state import ProducerState
 
+from ..meanwhile import Meanwhile
 from ..support import LIMIT, gather, replayed, run, spawn
 
 
@@ -100,3 +102,34 @@ def test_a_retry_after_an_interrupt_doubles_nothing(log, monkeypatch):
         producer.publish("m", sequence=0)
     assert producer.publish("m", sequence=0) == 0
     assert replayed(channel) == ["m"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_one_handle_from_two_threads_at_once(log, asynchronous):
+    """Between the look at the sequence and the append another thread had published: the message
+    takes the next sequence, and none is lost or written twice."""
+    channel = log.channel("a")
+    producer = channel.producer("p")
+    producer.publish("first")
+    other = log.channel("a").producer("p")
+    log._store.lock = Meanwhile(log._store.lock, lambda: other.publish("meanwhile"))
+    if asynchronous:
+        assert run(producer.apublish("second")) == 2
+    else:
+        assert producer.publish("second") == 2
+    assert log._store.lock.done
+    assert replayed(channel) == ["first", "meanwhile", "second"]
+    assert producer.sequence() == 3
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_fenced_while_it_opens(log, asynchronous):
+    """A successor opened a later epoch between the look at the epochs and the append: the older
+    one would have counted as open."""
+    channel = log.channel("a")
+    channel.publish("x")
+    log._store.lock = Meanwhile(log._store.lock, lambda: channel.producer("p", epoch=2))
+    with pytest.raises(chanlog.ProducerFenced) as caught:
+        run(channel.aproducer("p", epoch=1)) if asynchronous else channel.producer("p", epoch=1)
+    assert (caught.value.epoch, caught.value.current_epoch) == (1, 2)
+    assert channel.info().producers == {"p": (2, 0)}

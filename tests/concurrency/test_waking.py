@@ -11,6 +11,7 @@ import weakref
 import pytest
 
 import chanlog
+from chanlog.channels.waking import TaskWaiter
 
 from ..support import (
     LIMIT,
@@ -349,3 +350,46 @@ def test_nobody_is_woken_before_it_can_be_read(log, channel):
         return found
 
     assert run(main()) == [list(range(300))] * 5
+
+
+def test_a_signal_while_a_task_is_being_woken(log, channel):
+    """Nobody knew any more whether the loop had been called, and whoever came later relied on it:
+    calling it once more does no harm."""
+
+    class SignalledLoop(asyncio.SelectorEventLoop):
+        signals = 1
+
+        def call_soon_threadsafe(self, *arguments, **options):
+            if self.signals and threading.current_thread() is threading.main_thread():
+                self.signals -= 1
+                raise KeyboardInterrupt
+            return super().call_soon_threadsafe(*arguments, **options)
+
+    loop = SignalledLoop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    with channel.subscribe() as one, channel.subscribe() as two:
+        waiting = [
+            spawn(lambda reader=reader: submit(loop, reader.aget()).result(LIMIT))
+            for reader in (one, two)
+        ]
+        until_waiting(log, 2)
+        with pytest.raises(KeyboardInterrupt):
+            channel.publish("first")
+        channel.publish("second")
+        assert [message.data for message in gather(waiting)] == ["first", "first"]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(LIMIT)
+    loop.close()
+
+
+def test_a_task_whose_loop_has_closed(log, channel):
+    """Nobody waits there any more: it is forgotten, and the publish goes through."""
+    loop = asyncio.new_event_loop()
+    waiter = TaskWaiter(loop, None)
+    with channel.subscribe() as reader:
+        assert reader._register(waiter)
+        loop.close()
+        assert [channel.publish(number) for number in range(2)] == [0, 1]
+    assert not waiter.future.done()
+    assert log.statistics().waiters == 0

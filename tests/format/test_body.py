@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanlog.errors import FormatError
+from chanlog.format import body as bodies
 from chanlog.format.batch import HEADER_BYTES, MESSAGES, META, encode
 from chanlog.format.body import (
     column,
@@ -162,3 +163,16 @@ def test_any_meta_is_accepted_or_refused(fields, count):
     except FormatError:
         return
     assert [message.offset for message in found] == list(range(count))
+
+
+def test_metas_are_remembered_within_bounds(monkeypatch):
+    """Every message may have a type of its own, and what is remembered of them is bounded."""
+    monkeypatch.setattr(bodies, "_CACHED_METAS_MAX", 3)
+    monkeypatch.setattr(bodies, "_metas", {})
+    for number in [*range(8), *range(8)]:
+        content = encode(
+            MESSAGES, pack(number) + encode_meta(None, f"type-{number}"),
+            salt=1, channel=1, time_ns=0, mark=0, flags=META, count=1,
+        )  # fmt: skip
+        assert read_meta(content, 0, len(content), META)[1] == f"type-{number}"
+        assert len(bodies._metas) <= 3

@@ -6,6 +6,7 @@ import mmap
 import random
 import re
 import struct
+import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +36,7 @@ from chanlog.format.catalog import (
     Entry,
     build,
 )
-from chanlog.format.catalog_layout import Header, Record, Sections
+from chanlog.format.catalog_layout import Header, Record, Sections, swap_if_big
 
 Positions = Mapping[int, Mapping[int, "array[int]"]]
 
@@ -699,3 +700,17 @@ class TestSize:
             "workflow-0000009",
             "workflow-0000009-b",
         ]
+
+
+def test_words_are_little_endian_on_every_host(monkeypatch):
+    """On a big-endian machine they are swapped on the way out and on the way in, and the array
+    that was given stays as it is."""
+    words = array("I", [1, 0x01020304])
+    little = b"".join(word.to_bytes(4, "little") for word in words)
+    big = b"".join(word.to_bytes(4, "big") for word in words)
+    monkeypatch.setattr(sys, "byteorder", "little")
+    native = swap_if_big(words)
+    monkeypatch.setattr(sys, "byteorder", "big")
+    swapped = swap_if_big(words)
+    assert {native.tobytes(), swapped.tobytes()} == {little, big}
+    assert list(swap_if_big(swapped)) == list(words) == [1, 0x01020304]

@@ -120,3 +120,45 @@ def test_a_packer_that_failed_is_not_used_again():
         with pytest.raises(PayloadError):
             pack(["collected", Odd()])
         assert pack(1) == b"\x01"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # A map with a tuple for a key, cut short; and one whose key is a map.
+        pack({("a", "b"): "value"})[:-1],
+        bytes((0x82, 0x91, 0x01, 0x02, 0x80, 0x03)),
+        # Deeper than the decoder in C goes, cut short; and with something behind it.
+        b"\x91" * 1100,
+        b"\x91" * 1100 + b"\xc1",
+    ],
+)
+def test_the_slow_ways_refuse_in_the_same_words(content):
+    with pytest.raises(FormatError, match="not a packed value"):
+        unpack(content)
+
+
+def test_deep_maps_with_frozen_keys():
+    """The slow way through deep nesting gives what the fast one does: dicts, and tuples where a
+    list cannot be a key."""
+    value: object = {("a", ("b", 1)): b"\xff", "k": None}
+    packed = pack(value)
+    for _ in range(1200):
+        value, packed = {"in": value}, b"\x81" + pack("in") + packed
+    found = unpack(packed)
+    for _ in range(1200):
+        found = found["in"]
+    assert found == {("a", ("b", 1)): b"\xff", "k": None}
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ([{}, {"a": [True, 1, "x"]}, Odd()], "data[2]"),
+        ({"fine": {"a": ()}, "not": Odd()}, 'data["not"]'),
+    ],
+)
+def test_what_stands_before_the_culprit_is_passed_over(value, where):
+    with pytest.raises(PayloadError) as raised:
+        pack(value)
+    assert raised.value.where == where

@@ -96,6 +96,7 @@ def test_any_bytes_are_accepted_or_refused(content):
         records.decode_created,
         records.decode_cursor,
         records.decode_producer,
+        records.decode_trimmed,
     ):
         try:
             read(content)
@@ -111,7 +112,12 @@ anything = st.recursive(
 @given(anything)
 def test_any_fields_are_accepted_or_refused(fields):
     content = records.encode_record(*fields) if isinstance(fields, list) else b"\xc0"
-    for read in (records.decode_created, records.decode_cursor, records.decode_producer):
+    for read in (
+        records.decode_created,
+        records.decode_cursor,
+        records.decode_producer,
+        records.decode_trimmed,
+    ):
         try:
             read(content)
         except FormatError:

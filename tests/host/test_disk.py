@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import fcntl
 import os
 import subprocess
+import threading
 from contextlib import suppress
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 import chanlog
 from chanlog.errors import DiskFull, LogLocked, NotALog
 from chanlog.host import DiskFolder
+from chanlog.host.process import before_exit
 
 from ..support import finish, python
 
@@ -214,3 +218,52 @@ def test_a_lock_without_a_number(folder):
     with pytest.raises(LogLocked) as raised:
         DiskFolder(folder.path).lock("lock")
     assert raised.value.pid is None
+
+
+def test_a_file_that_nobody_closed_gives_its_descriptor_back(folder):
+    file = folder.create("f")
+    descriptor = file._descriptor
+    del file
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_file_system_without_locks_leaves_nothing_open(folder, monkeypatch):
+    """Some network file systems refuse ``flock``: the error is passed on, and the descriptor of
+    the lock file is not kept."""
+    opened = []
+    os_open = os.open
+    monkeypatch.setattr(os, "open", lambda *a, **k: opened.append(os_open(*a, **k)) or opened[-1])
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(OSError, match="no locks"):
+            folder.lock("lock")
+    (descriptor,) = opened
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    folder.lock("lock")
+
+
+def test_a_child_lets_go_of_the_lock_once(folder):
+    folder.lock("lock")
+    folder.forget_lock()
+    folder.forget_lock()
+    other = DiskFolder(folder.path)
+    other.lock("lock")
+    other.unlock()
+
+
+def test_where_threads_have_no_hook_the_end_of_the_process_has(monkeypatch):
+    """The hook of ``threading`` is not public, so it may be gone one day: later is better than
+    never."""
+    ran, hooked = [], []
+    monkeypatch.setattr(atexit, "register", hooked.append)
+    monkeypatch.delattr(threading, "_register_atexit")
+    before_exit(lambda: ran.append(1))
+    (hook,) = hooked
+    hook()
+    assert ran == [1]

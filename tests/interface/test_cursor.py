@@ -301,3 +301,28 @@ def test_closing_never_raises(ten):
     cursor = ten.cursor("billing")
     ten.delete()
     cursor.close()
+
+
+def test_going_back_by_seek_reads_again(ten, face):
+    with ten.cursor("billing") as cursor:
+        take(cursor, 5)
+        face(cursor).seek(3)
+        assert cursor.position() == 3
+        assert datas(drain(cursor)) == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_seek_of_what_has_read_nothing(ten, face):
+    with ten.cursor("billing") as cursor:
+        face(cursor).seek(8)
+        assert datas(drain(cursor)) == [8, 9]
+
+
+def test_deleting_one_that_never_committed(ten, face):
+    cursor = ten.cursor("billing")
+    face(cursor).delete()
+    assert dict(ten.info().cursors) == {}
+    assert cursor.position() == 0
+
+
+def test_it_says_what_it_is(ten):
+    assert repr(ten.cursor("billing")) == "<Cursor 'billing' of 'workflow-42'>"

@@ -167,3 +167,18 @@ def test_space_is_given_back_between_what_stays(disk):
         log.compact()
         assert log.statistics().disk_bytes < before / 2
         assert [data[0] for data in replayed(log.channel("w0"))] == list(range(100))
+
+
+def test_a_second_delete_does_nothing(log, channel, face):
+    channel.publish("a")
+    face(channel).delete()
+    face(channel).delete()
+    log.channel("workflow-42").publish("another of that name")
+    face(channel).delete()
+    assert replayed(log.channel("workflow-42")) == ["another of that name"]
+
+
+def test_deleting_what_is_not_there_does_nothing(log, channel, face):
+    face(channel).delete()
+    assert list(log.channels()) == []
+    assert channel.publish("first") == 0

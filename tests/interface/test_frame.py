@@ -274,3 +274,28 @@ def test_two_commits_of_one_cursor_in_one_frame(log, work):
         assert cursor.position() == 0
         work(lambda frame: (frame.commit(cursor, 2), frame.commit(cursor, 5)))
         assert cursor.position() == 6
+
+
+def test_what_is_not_of_this_log_is_refused(log, work):
+    """A frame is one append in one log: a channel or cursor of another has no place in it."""
+    with chanlog.open() as other:
+        elsewhere = other.channel("w")
+        elsewhere.publish("x")
+        with pytest.raises(chanlog.InvalidOption) as caught:
+            work(lambda frame: frame.publish(elsewhere, 1))
+        assert caught.value.option == "channel"
+        with pytest.raises(chanlog.InvalidOption):
+            work(lambda frame: frame.commit(elsewhere.cursor("c"), 0))
+        with pytest.raises(chanlog.InvalidOption) as caught:
+            work(lambda frame: frame.commit("c", 0))
+        assert caught.value.option == "cursor"
+    assert list(log.channels()) == []
+
+
+def test_a_frame_that_was_written_takes_nothing_more(log, work):
+    """It was accepted, and nobody would ever have written it."""
+    frame = work(lambda frame: frame.publish("w", 1))
+    for late in (lambda: frame.publish("w", 2), lambda: frame.end("w")):
+        with pytest.raises(chanlog.HandleClosed):
+            late()
+    assert replayed(log.channel("w")) == [1]

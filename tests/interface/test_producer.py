@@ -305,3 +305,26 @@ def test_many_large_ones_are_encoded_once_or_twice(channel, monkeypatch):
     assert encoded < 4 * 3000 + 2 * 1024
     assert [producer.publish("again", sequence=n) for n in (0, 1023, 2999)] == [0, 1023, 2999]
     assert channel.info().end_offset == 3000
+
+
+def test_opening_the_epoch_that_is_open_writes_nothing(log, channel, face):
+    face(channel).producer("agent", epoch=2)
+    before = log.statistics().appends
+    assert face(channel).producer("agent", epoch=2).publish("x") == 0
+    assert log.statistics().appends == before + 1
+
+
+def test_a_retry_from_too_long_ago_is_told(channel, face):
+    """What is remembered of a producer is bounded: an offset for each time that somebody else
+    published between two of its messages. Of an older one it is known that it was published,
+    and not where."""
+    producer = channel.producer("agent")
+    for number in range(1030):
+        producer.publish(number)
+        channel.publish("between")
+    oldest = 1030 - 1024
+    assert face(producer).publish("ignored", sequence=oldest) == 2 * oldest
+    with pytest.raises(chanlog.SequenceExpired) as caught:
+        face(producer).publish("ignored", sequence=oldest - 1)
+    assert (caught.value.sequence, caught.value.oldest) == (oldest - 1, oldest)
+    assert channel.info().end_offset == 2060

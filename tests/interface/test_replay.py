@@ -211,3 +211,8 @@ def test_a_walk_in_a_loop_lets_others_run(channel):
     count, turns = run(main())
     assert count == 10_000
     assert turns > 5
+
+
+def test_it_says_what_it_is(channel):
+    channel.publish_many(range(5))
+    assert repr(channel.replay(1, 4)) == "<Replay 'workflow-42' 1:4>"

@@ -186,3 +186,16 @@ def test_ready_costs_the_same_whatever_else_was_published(log, filtered):
             agent.publish(n, type="token")
         agent.publish_many(range(1000), type="token")
         assert calls() <= one <= 6
+
+
+def test_echo_without_a_sender_is_refused(log):
+    """There is nothing to leave out, and whoever asks expects that there is."""
+    with pytest.raises(chanlog.InvalidOption, match="sender") as caught:
+        log.channel("w").subscribe(echo=False)
+    assert caught.value.option == "echo"
+
+
+def test_types_that_are_none_are_refused(log):
+    with pytest.raises(chanlog.InvalidOption) as caught:
+        log.channel("w").subscribe(types=["steer", 7])
+    assert caught.value.option == "types"

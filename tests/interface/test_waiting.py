@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 import chanlog
+from chanlog.channels import waking
 
 from ..support import (
     LIMIT,
@@ -17,6 +18,7 @@ from ..support import (
     run,
     spawn,
     take,
+    until,
     until_waiting,
 )
 
@@ -340,3 +342,49 @@ def test_trimming_to_where_a_reader_is_disturbs_nobody(channel):
         take(reader, 6)
         channel.trim(before=6)
         assert datas(drain(reader)) == [6, 7, 8, 9]
+
+
+def test_it_says_where_it_is(channel):
+    channel.publish_many(range(5))
+    with channel.subscribe(after=1) as reader:
+        assert repr(reader) == "<Subscription 'workflow-42' at 2>"
+
+
+@pytest.mark.parametrize("timeout", [-1, "soon", True, float("nan")])
+def test_a_timeout_that_is_none_is_refused(channel, face, timeout):
+    with channel.subscribe() as reader:
+        with pytest.raises(chanlog.InvalidOption) as caught:
+            face(reader).get(timeout=timeout)
+        assert caught.value.option == "timeout"
+
+
+def test_the_main_thread_is_woken_too(log, channel, monkeypatch):
+    """It waits in turns, so that a signal is never lost, and goes on where one ends."""
+    turns = []
+    monotonic = waking.monotonic
+    monkeypatch.setattr(waking, "_SIGNAL_SECONDS", 0.001)
+    monkeypatch.setattr(waking, "monotonic", lambda: turns.append(1) or monotonic())
+
+    def publish(data):
+        until_waiting(log)
+        until(lambda: len(turns) > 3)
+        channel.publish(data)
+
+    with channel.subscribe() as reader:
+        publishing = spawn(publish, "here")
+        assert reader.get(timeout=LIMIT).data == "here"
+        publishing.result(LIMIT)
+        publishing = spawn(publish, "there")
+        assert reader.get().data == "there"
+        publishing.result(LIMIT)
+
+
+def test_waiting_while_the_interpreter_exits_is_refused(log, channel):
+    """Nobody will publish any more, and the interpreter would wait for whoever waits."""
+    channel.publish("x")
+    with channel.subscribe() as reader:
+        log._store.exiting = True
+        assert reader.get().data == "x"
+        with pytest.raises(chanlog.LogClosed, match="exiting"):
+            reader.get()
+        assert reader.get(timeout=0) is None

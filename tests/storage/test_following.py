@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
+import chanlog
+from chanlog.channels import following as channels_following
 from chanlog.channels.waking import ThreadWaiter
 from chanlog.storage.following import follow
 
-from ..support import datas, drain
+from ..support import LIMIT, datas, drain, spawn, until, until_waiting
 from .worlds import contents, open_log, telling
 
 
@@ -107,3 +110,74 @@ def test_a_waiter_is_woken_by_what_was_clustered_before_it_was_seen(path):
             assert waiter.woken
             assert datas(drain(subscription)) == ["second"]
             assert datas(drain(typed)) == ["second"]
+
+
+class Rest(threading.Event):
+    """Says when the follower waits until it is needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.begun.set()
+        return super().wait(timeout)
+
+
+def test_it_looks_only_while_somebody_waits(path, monkeypatch):
+    """A reader of somebody else's log that nobody waits on costs nothing, and looks again for
+    whoever comes next."""
+    looks = []
+    monkeypatch.setattr(
+        channels_following, "follow", lambda store: looks.append(1) or follow(store)
+    )
+    with open_log(path) as log, look(path) as outside:
+        channel = log.channel("a")
+        rest = outside._follower._needed = Rest()
+        reader = outside.channel("a").subscribe()
+        for number in range(3):
+            waiting = spawn(reader.get, LIMIT)
+            until_waiting(outside)
+            until(lambda: looks)
+            rest.begun.clear()
+            channel.publish(number)
+            assert waiting.result(LIMIT).data == number
+            assert rest.begun.wait(LIMIT)
+            looks.clear()
+        assert not looks
+    assert not any(thread.name == "chanlog-follow" for thread in threading.enumerate())
+
+
+def test_a_folder_that_cannot_be_looked_at_any_more(path, monkeypatch):
+    """Whoever waits is told, and does not wait for ever on a thread that has died."""
+
+    def gone(store: Any) -> bool:
+        raise OSError(5, "planted")
+
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+        with look(path) as outside:
+            reader = outside.channel("a").subscribe(after=0)
+            monkeypatch.setattr(channels_following, "follow", gone)
+            with pytest.raises(chanlog.LogFailed) as caught:
+                reader.get(timeout=LIMIT)
+            assert caught.value.reason.errno == 5
+
+
+def test_ready_looks_for_what_the_owner_has_written(path):
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+        with look(path) as outside:
+            reader = outside.channel("a").subscribe(after=0)
+            assert not reader.ready
+            log.channel("a").publish("second")
+            assert reader.ready
+            assert reader.get(timeout=0).data == "second"
+
+
+def test_nothing_is_looked_for_in_a_closed_log(path):
+    with open_log(path) as log:
+        outside = look(path)
+        outside.close()
+        log.channel("a").publish("x")
+        assert follow(outside._store) is False

@@ -20,8 +20,8 @@ from chanlog.host import MemoryFolder
 from chanlog.storage import syncing
 from chanlog.storage.maintenance import maintain
 
+from ..meanwhile import Meanwhile
 from ..support import LIMIT, datas, spawn, until
-from .meanwhile import Meanwhile
 from .test_syncing import Disk
 from .worlds import open_image, open_log
 
