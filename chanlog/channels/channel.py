@@ -310,7 +310,7 @@ class EmbeddedChannel(Channel):
                 ended=state.ended,
                 start_offset=state.start_offset,
                 end_offset=end,
-                durable_offset=durable_end(store, state.id, end),
+                durable_offset=durable_end(store, state, end),
                 created=to_datetime(state.created_ns) if state.id else None,
                 last=to_datetime(state.time_ns) if has_messages else None,
                 retention=store.options.retention

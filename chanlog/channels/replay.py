@@ -39,7 +39,7 @@ class EmbeddedReplay(Replay):
             store.check_open()
             limit = stop
             if store.failed is not None:
-                limit = min(stop, durable_end(store, self._state.id, stop))
+                limit = min(stop, durable_end(store, self._state, stop))
                 if offset >= limit:
                     store.check_writable()
             run = reader.run(offset, limit)

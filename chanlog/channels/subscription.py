@@ -170,7 +170,7 @@ class EmbeddedSubscription(Subscription):
         store.look()
         store.check_open()
         if store.failed is not None:
-            return durable_end(store, state.id, state.end_offset)
+            return durable_end(store, state, state.end_offset)
         return state.end_offset
 
     # Waiting.

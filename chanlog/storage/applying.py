@@ -24,7 +24,7 @@ from ..format.body import read_meta
 from ..format.payload import unpack
 from ..format.records import decode_created, decode_cursor, decode_producer, decode_trimmed
 from ..host import Buffer
-from .segment import RawSegment
+from .segment import RawSegment, log_position
 from .state import ChannelState, ProducerState
 from .table import ChannelTable
 
@@ -67,8 +67,7 @@ def apply(
     Batches of channels that are gone are passed over. Call with the store's lock held.
     """
     if header.kind == CREATED:
-        _create(table, segment, header, _body(buffer, position, header))
-        return None
+        return _create(table, segment, position, header, _body(buffer, position, header))
     state = table.find_id(header.channel)
     if state is None:
         return None
@@ -114,34 +113,44 @@ def _index(
     return Reveal(state, MESSAGES, end, meta[1], meta[4])
 
 
-def _create(table: ChannelTable, segment: RawSegment | None, header: Header, body: bytes) -> None:
+def _create(
+    table: ChannelTable, segment: RawSegment | None, position: int, header: Header, body: bytes
+) -> Reveal | None:
     table.next_id = max(table.next_id, header.channel + 1)
+    reveal = None
     if header.channel in table.removed:
-        return
+        return None
     name, retention, parent, fork_offset = decode_created(body)
     state = table.find_id(header.channel)
     if state is None:
         state = table.address(name)
         if state.id > header.channel:
             # From a segment that a crash brought back: the name has gone to a newer channel since.
-            return
+            return None
         if state.id and state.id != header.channel:
             # Its delete was lost to damage.
             _delete(table, state)
             state = table.address(name)
         state.start_offset = header.base
-        state.next_offset = state.end_offset = fork_offset
+        state.next_offset = fork_offset
+        state.end_offset = header.base
         state.created_ns = state.time_ns = header.time_ns
         state.retention = retention
         state.parent = (parent, fork_offset) if parent else None
         state.touched = segment.first if segment is not None else -1
         table.retained |= retention is not None
         table.add(state, header.channel)
+        if parent:
+            if segment is not None:
+                state.forked_at = log_position(segment.first, position)
+            # What it has inherited is seen when the fork is.
+            reveal = Reveal(state, MESSAGES, fork_offset, None, None)
     if parent:
         origin = table.find_id(parent)
         if origin is not None and state.id not in origin.children:
             table.touch(origin, state.touched)
             origin.children.append(state.id)
+    return reveal
 
 
 def _change(table: ChannelTable, state: ChannelState, header: Header, body: bytes) -> Reveal | None:

@@ -330,6 +330,7 @@ def apply_clustered(store: Store, segment: ClusteredSegment) -> list[Any]:
         store.time_ns = max(store.time_ns, header.time_ns)
         reveal = apply(store.table, None, position, header, segment.map)
         if reveal is not None:
+            reveal.state.end_offset = reveal.state.next_offset
             reveal.state.ended = reveal.state.sealed
         position += header.length
     for entry in index:

@@ -79,8 +79,9 @@ class ChannelState:
 
     __slots__ = (
         "__weakref__", "children", "committed_ns", "created_ns", "cursors", "deleted",
-        "end_offset", "ended", "id", "listeners", "name", "next_offset", "parent", "positions",
-        "producers", "retention", "sealed", "segment", "start_offset", "time_ns", "touched",
+        "end_offset", "ended", "forked_at", "id", "listeners", "name", "next_offset", "parent",
+        "positions", "producers", "retention", "sealed", "segment", "start_offset", "time_ns",
+        "touched",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -100,6 +101,8 @@ class ChannelState:
         self.sealed = False
         self.retention: dict[str, int] | None = None
         self.parent: tuple[int, int] | None = None
+        # The log position of the record that made a fork: until that is durable, nothing of it is.
+        self.forked_at = -1
         self.children: list[int] = []
         self.cursors: dict[str, int] = {}
         self.producers: dict[str, ProducerState] = {}

@@ -207,8 +207,11 @@ def _show_durable(store: Store) -> None:
     wake(waiters)
 
 
-def durable_end(store: Store, id: int, end: int) -> int:
-    """The offset below which the channel ``id``, whose end offset is ``end``, is durable."""
+def durable_end(store: Store, state: ChannelState, end: int) -> int:
+    """The offset below which a channel, whose end offset is ``end``, is durable."""
+    if state.forked_at >= store.durable:
+        return 0
+    id = state.id
     for segment in store.segments:
         if not isinstance(segment, RawSegment):
             continue

@@ -187,6 +187,44 @@ def test_always_shows_nothing_before_the_sync(path, disk):
         assert channel.info().ended
 
 
+def test_a_fork_is_seen_when_it_is_durable(path, disk):
+    """It showed what it inherited while the record that made it was still being synced, and a
+    reader of the fork had seen messages that were nowhere after a power cut."""
+    with open_log(path, host=disk.host(), sync="always") as log:
+        parent = log.channel("parent")
+        parent.publish_many(["one", "two"])
+        disk.hold()
+        forking = spawn(parent.fork, "fork")
+        assert disk.held.wait(LIMIT)
+        fork = log.channel("fork")
+        subscription = fork.subscribe()
+        assert fork.info().end_offset == fork.info().durable_offset == 0
+        assert subscription.get(timeout=0) is None
+        waiting = spawn(subscription.get)
+        until(lambda: log.statistics().waiters == 1)
+        disk.go.set()
+        forking.result(LIMIT)
+        assert waiting.result(LIMIT).data == "one"
+        assert subscription.get(timeout=0).data == "two"
+        assert fork.info().end_offset == fork.info().durable_offset == 2
+
+
+def test_of_a_fork_nothing_is_durable_before_it_is(path, disk):
+    """Its ``durable_offset`` counted what it had inherited, though a power cut took the fork and
+    perhaps its parent's messages with it."""
+    with open_log(path, host=disk.host()) as log:
+        parent = log.channel("parent")
+        parent.publish_many(["one", "two"])
+        early = parent.fork("early")
+        log.sync()
+        late = early.fork("late", at=1)
+        assert [c.info().durable_offset for c in (parent, early, late)] == [2, 2, 0]
+        late.publish("three", durable=True)
+        assert late.info().durable_offset == 2
+    with open_log(path) as log:
+        assert log.channel("late").info().durable_offset == 2
+
+
 def test_many_share_a_sync(path, disk):
     """While one syncs the others append, and the next sync is for all of them."""
     with open_log(path, host=disk.host()) as log:
