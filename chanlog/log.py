@@ -233,7 +233,7 @@ class EmbeddedLog(Log):
             active = store.active
             tail = log_position(active.first, active.tail)
             waiters = sum(
-                len(state.listeners.waiting)
+                state.listeners.count()
                 for state in list(store.listening)
                 if state.listeners is not None
             )

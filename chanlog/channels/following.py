@@ -65,6 +65,6 @@ class Follower:
     def _anybody(self) -> bool:
         with self._store.lock:
             return any(
-                state.listeners is not None and state.listeners.waiting
+                state.listeners is not None and state.listeners.count()
                 for state in list(self._store.listening)
             )

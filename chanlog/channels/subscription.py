@@ -210,6 +210,9 @@ class EmbeddedSubscription(Subscription):
                             return None
                         timer = loop.call_at(deadline, waiter.wake)
                     await waiter.future
+            except GeneratorExit:
+                waiter.abandoned = True
+                raise
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -235,16 +238,22 @@ class EmbeddedSubscription(Subscription):
             if store.exiting:
                 raise LogClosed("the interpreter is exiting, and nobody will publish any more")
             self._waiter = waiter
-            self._listeners().waiting[waiter] = None
+            self._listeners().add(waiter)
         store.on_wait()
         return True
 
     def _unregister(self, waiter: ThreadWaiter | TaskWaiter) -> None:
         self._waiter = None
+        listeners = self._state.listeners
+        if not isinstance(listeners, ChannelListeners):
+            return
+        if waiter.abandoned:
+            # A task that nobody holds is collected wherever the collector happens to run, also in
+            # a thread that has the lock already.
+            listeners.forget(waiter)
+            return
         with self._store.lock:
-            listeners = self._state.listeners
-            if isinstance(listeners, ChannelListeners):
-                listeners.forget(waiter)
+            listeners.forget(waiter)
 
     # Loops.
 

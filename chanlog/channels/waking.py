@@ -40,6 +40,10 @@ class ThreadWaiter:
 
     __slots__ = ("_lock", "filter", "woken")
 
+    # A thread always comes back from waiting.
+    abandoned = False
+    is_dead = False
+
     def __init__(self, filter: Filter | None) -> None:
         self.filter = filter
         self.woken = False
@@ -124,17 +128,22 @@ def hub_of(loop: asyncio.AbstractEventLoop) -> LoopHub:
     hub = _hubs.get(loop)
     if hub is None:
         with _hubs_lock:
+            # A loop that was closed before it came to wake its tasks is kept by what is pending.
+            for closed in [other for other in list(_hubs) if other.is_closed()]:
+                del _hubs[closed]
             hub = _hubs.setdefault(loop, LoopHub())
     return hub
 
 
 class TaskWaiter:
-    """One task that waits in an event loop."""
+    """One task that waits in an event loop. ``abandoned`` is set when the task is collected
+    instead of being woken."""
 
-    __slots__ = ("_hub", "_loop", "filter", "future", "woken")
+    __slots__ = ("_hub", "_loop", "abandoned", "filter", "future", "woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, filter: Filter | None) -> None:
         self.filter = filter
+        self.abandoned = False
         self.woken = False
         self.future: asyncio.Future[None] = loop.create_future()
         self._loop = loop
@@ -149,6 +158,11 @@ class TaskWaiter:
                 self._hub.wake(self.future)
             # After it was done, as above.
             self.woken = True
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the task can never go on, because its loop is closed."""
+        return self.abandoned or self._loop.is_closed()
 
 
 Waiter = ThreadWaiter | TaskWaiter
@@ -181,16 +195,21 @@ class Tail:
         return self.other_end
 
 
+_SWEEP_MIN = 16
+
+
 class ChannelListeners:
     """Whoever waits on one channel, and the tails that filtered subscriptions look at.
 
-    Guarded by the store's lock. ``tails`` has the types somebody has asked for, ``total`` is for
-    those who only leave out their own.
+    Guarded by the store's lock, except that ``forget`` may come at any moment, in the middle of
+    another method too. So those copy what they iterate over, which is one step of C. ``tails`` has
+    the types somebody has asked for, ``total`` is for those who only leave out their own.
     """
 
-    __slots__ = ("_woken", "tails", "total", "waiting")
+    __slots__ = ("_sweep_at", "_woken", "tails", "total", "waiting")
 
     def __init__(self) -> None:
+        self._sweep_at = _SWEEP_MIN
         self.waiting: dict[Waiter, None] = {}
         # The waiters that were taken last: if a signal interrupts whoever took them before they
         # are woken, ``changed`` still finds them.
@@ -209,21 +228,39 @@ class ChannelListeners:
         if not self.waiting and not self._woken:
             return None
         # Those taken before and not woken yet: a signal may have hit whoever was to do it.
-        late = {waiter: None for waiter in self._woken if not waiter.woken}
+        late = {waiter: None for waiter in list(self._woken) if not waiter.woken}
+        waiting = list(self.waiting)
         taken = {
             waiter: None
-            for waiter in self.waiting
+            for waiter in waiting
             if waiter.filter is None or waiter.filter.passes(type, sender)
         }
         if not taken and not late:
+            # All were woken, so there is nobody to keep.
+            self._woken = {}
             return None
         self._woken = {**late, **taken}
-        if len(taken) == len(self.waiting):
+        if len(taken) == len(waiting):
             self.waiting = {}
         else:
             for waiter in taken:
-                del self.waiting[waiter]
+                self.waiting.pop(waiter, None)
         return list(self._woken)
+
+    def add(self, waiter: Waiter) -> None:
+        """``waiter`` waits from now on."""
+        self.waiting[waiter] = None
+        if len(self.waiting) >= self._sweep_at:
+            # Twice as many as were alive, so that a sweep costs each who comes next to nothing.
+            self._sweep_at = max(_SWEEP_MIN, 2 * self.count())
+
+    def count(self) -> int:
+        """How many wait. Those whose event loop has died are forgotten: it did not tell, and no
+        publish may ever come to find out."""
+        for waiter in list(self.waiting):
+            if waiter.is_dead:
+                self.forget(waiter)
+        return len(self.waiting)
 
     def changed(self) -> list[Any]:
         """Take everybody who waits, and those taken last."""
@@ -232,7 +269,8 @@ class ChannelListeners:
         return list(self._woken)
 
     def forget(self, waiter: Waiter) -> None:
-        """``waiter`` does not wait any more, and must not keep its event loop alive."""
+        """``waiter`` does not wait any more, and must not keep its event loop alive. Without the
+        lock it may stay among those woken last until others are."""
         self.waiting.pop(waiter, None)
         self._woken.pop(waiter, None)
 

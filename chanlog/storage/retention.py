@@ -66,7 +66,7 @@ def _is_expired(state: ChannelState, limits: dict[str, int], now: int) -> bool:
     if now >= limits.get("expires_ns", 1 << 63):
         return True
     listeners = state.listeners
-    if listeners is not None and listeners.waiting:
+    if listeners is not None and listeners.count():
         return False
     return now - max(state.time_ns, state.committed_ns) >= limits.get("ttl_ns", 1 << 63)
 

@@ -22,6 +22,9 @@ class Listeners(Protocol):
 
     waiting: dict[Any, None]
 
+    def count(self) -> int:
+        """How many wait and can still be woken."""
+
     def published(self, type: str | None, sender: str | None, end: int) -> list[Any] | None:
         """Note a message of this type and sender before ``end``; returns whom to wake. Called
         with the store's lock held, so it does next to nothing."""

@@ -18,6 +18,7 @@ from ..support import (
     auntil,
     auntil_waiting,
     gather,
+    host_with,
     run,
     spawn,
     take,
@@ -289,6 +290,83 @@ def test_a_loop_that_is_gone_is_forgotten(channel):
     loop.close()
     gone = weakref.ref(loop)
     del loop
+    gc.collect()
+    assert gone() is None
+
+
+def abandon(reader, loop=None):
+    """A task that waits in a loop which is closed under it; nobody holds either."""
+    loop = loop or asyncio.new_event_loop()
+    task = loop.create_task(reader.aget())
+    task._log_destroy_pending = False
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_a_task_is_collected_while_the_log_is_locked(store):
+    """The collector may run anywhere, so also in a publish, just when it holds the lock. What it
+    found there was a task that had waited in a loop that died; finishing its ``aget`` asked for
+    the lock again, and that was the end of the log for everybody."""
+
+    def clock():
+        # Asked for the time of a message, with the lock held.
+        gc.collect()
+        return 1
+
+    log = store.open(host=host_with(clock))
+    channel = log.channel("w")
+    channel.publish("exists")
+    for n in range(10):
+        abandon(log.channel("nobody").subscribe())
+        abandon(channel.subscribe(live=True))
+        assert spawn(channel.publish, n).result(LIMIT) == n + 1
+    assert log.statistics().waiters <= 1
+
+
+def test_loops_that_die_are_forgotten_without_a_publish(log, channel):
+    """A channel on which nothing is published kept every task that had waited on it in a loop
+    which was closed meanwhile, and the loop."""
+    channel.publish("exists")
+    loops = []
+    for _ in range(1000):
+        loop = asyncio.new_event_loop()
+        loops.append(weakref.ref(loop))
+        abandon(channel.subscribe(live=True), loop)
+    del loop
+    gc.collect()
+    assert sum(ref() is not None for ref in loops) < 50
+    assert log.statistics().waiters == 0
+    gc.collect()
+    assert [ref for ref in loops if ref() is not None] == []
+
+
+def test_a_channel_on_which_a_dead_loop_waits_expires(store, clock):
+    """Nobody waits on it any more."""
+    log = store.open(host=host_with(clock))
+    channel = log.channel("w")
+    channel.configure(chanlog.Retention(ttl=10))
+    channel.publish("exists")
+    abandon(channel.subscribe(live=True))
+    clock.advance(11)
+    log.compact()
+    assert list(log.channels()) == []
+
+
+def test_a_loop_that_dies_before_it_came_to_wake_is_forgotten(channel):
+    """It had been called, and was closed before it answered the call."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(channel.subscribe().aget())
+    task._log_destroy_pending = False
+    loop.run_until_complete(asyncio.sleep(0))
+    channel.publish("now")
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop, task
+    channel.publish("again")
+    # The next loop finds it.
+    run(channel.subscribe(after=0).aget(timeout=LIMIT))
+    with channel.subscribe(live=True) as reader:
+        assert run(reader.aget(timeout=1e-4)) is None
     gc.collect()
     assert gone() is None
 
