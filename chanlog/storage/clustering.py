@@ -144,6 +144,7 @@ def _install(store: Store, segments: list[Segment], new: ClusteredSegment) -> No
         )  # fmt: skip
         for segment in segments:
             segment.retired = True
+            store.opened.forget(segment)
             if isinstance(segment, RawSegment):
                 # A channel that is quiet since must not keep the old segment alive.
                 for state in map(store.table.known, segment.index):

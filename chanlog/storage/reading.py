@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from ..errors import CorruptionError, OffsetTrimmed
 from ..format.batch import HEADER, HEADER_BYTES, Header, read_header
@@ -130,7 +131,9 @@ class Reader:
     def __init__(self, store: Store, state: ChannelState) -> None:
         self._store = store
         self.state = state
-        self._segment: Segment | None = None
+        # Weakly: a reader that has nothing to do for long must not keep the file, and the
+        # descriptor, of a segment that was rewritten since.
+        self._segment: ref[Segment] | None = None
         # Whose messages they are, this channel's or a fork parent's, and up to which offset.
         self._source = 0
         self._below = 0
@@ -146,7 +149,8 @@ class Reader:
         """
         for _ in range(_TRIES_MAX):
             self.check(offset)
-            segment = self._segment
+            hint = self._segment
+            segment = hint() if hint is not None else None
             try:
                 if segment is None or segment.retired or offset >= self._below:
                     segment, after = self._locate(offset)
@@ -316,13 +320,13 @@ class Reader:
                     after = min(after, segment.base_offset(positions[place + 1]))
                     break
                 self._place = place
-                self._segment = segment
+                self._segment = ref(segment)
                 return segment, after
             else:
                 entry = segment.index.find(self._source)
                 assert entry is not None
                 self._place = entry.position
-                self._segment = segment
+                self._segment = ref(segment)
                 return segment, after
         return None, after
 

@@ -56,8 +56,8 @@ class RawSegment:
     """
 
     __slots__ = (
-        "checked", "file", "first", "index", "last", "limit", "load", "loadable", "map", "name",
-        "retired", "salt", "size", "tail", "trusted", "verified",
+        "__weakref__", "checked", "file", "first", "index", "last", "limit", "load", "loadable",
+        "map", "name", "retired", "salt", "size", "tail", "trusted", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -167,8 +167,8 @@ class ClusteredSegment:
     """
 
     __slots__ = (
-        "_folder", "_index", "_map", "_size", "first", "last", "name", "opened", "retired",
-        "salt", "sound", "verified",
+        "__weakref__", "_folder", "_index", "_map", "_size", "first", "last", "name", "opened",
+        "retired", "salt", "sound", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -234,6 +234,22 @@ class ClusteredSegment:
         self.sound = True
         self.opened(self)
         return index
+
+    def is_current(self) -> bool:
+        """Whether the file that is mapped is the one of this name; it may have been rewritten by
+        another process. True if none is mapped."""
+        mapped = self._map
+        if mapped is None:
+            return True
+        try:
+            file = self._folder.open(self.name, writable=False)
+        except FileNotFoundError:
+            return False
+        try:
+            head = file.read(0, SEGMENT_HEADER_BYTES)
+        finally:
+            file.close()
+        return head == bytes(mapped[:SEGMENT_HEADER_BYTES])
 
     def unmap(self) -> None:
         """Let go of the map; it comes back when needed, and lives on for whoever reads in it."""
@@ -301,8 +317,17 @@ class MapBudget:
     def __init__(self) -> None:
         self._mapped: dict[ClusteredSegment, None] = {}
 
+    def forget(self, segment: Segment) -> None:
+        """``segment`` is retired: whoever reads in it keeps its map, and nobody else does. A map
+        keeps the descriptor and the room on the disk of a file that was removed."""
+        if isinstance(segment, ClusteredSegment):
+            self._mapped.pop(segment, None)
+
     def __call__(self, segment: ClusteredSegment) -> None:
         self._mapped[segment] = None
+        if segment.retired:
+            # Mapped by somebody who was in it; it may have been retired, and forgotten, just now.
+            self.forget(segment)
         while len(self._mapped) > _MAPPED_MAX:
             # Two threads may come to the same one.
             with suppress(KeyError, StopIteration, RuntimeError):

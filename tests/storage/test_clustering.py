@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import weakref
 
 import chanlog
 
+from ..support import LIMIT, spawn, take, until_waiting
 from .worlds import Recorder, contents, open_log
 
 
@@ -169,3 +172,43 @@ def test_a_fork_of_what_is_being_trimmed(tmp_path):
             type(channel)._forking = look
         assert [message.data for message in fork.replay()] == list(range(290, 295))
         assert len(looks) == 2
+
+
+def test_a_reader_that_waits_keeps_no_segment(tmp_path):
+    """Whoever had read to the end and waited for more kept the segment it had last read in, with
+    its descriptor and its room on the disk, for as long as nothing came: a thousand quiet
+    subscribers could keep a thousand files that compaction had removed."""
+    with open_log(tmp_path / "log") as log:
+        readers = []
+        for number in range(5):
+            channel = log.channel(f"quiet-{number}")
+            channel.publish(number)
+            readers.append(channel.subscribe())
+            take(readers[-1], 1)
+        waiting = spawn(readers[0].get, timeout=LIMIT)
+        until_waiting(log)
+        segment = weakref.ref(log._store.active)
+        log.compact()
+        gc.collect()
+        assert segment() is None
+        log.channel("quiet-0").publish("more")
+        assert waiting.result(LIMIT).data == "more"
+        for number, reader in enumerate(readers[1:], 1):
+            log.channel(f"quiet-{number}").publish("more")
+            assert take(reader, 1)[0].data == "more"
+
+
+def test_a_segment_that_was_rewritten_is_not_kept_mapped(tmp_path):
+    """The bound on mapped files kept the newest 256 of them, removed ones included, so up to 256
+    segments that were rewritten went on taking their room on the disk."""
+    with open_log(tmp_path / "log") as log:
+        channel = log.channel("a")
+        channel.publish_many([b"x" * 100] * 100)
+        log.compact()
+        segment = weakref.ref(log._store.segments[0])
+        assert len(list(channel.replay())) == 100
+        channel.trim(before=50)
+        log.compact()
+        assert len(list(channel.replay())) == 50
+        gc.collect()
+        assert segment() is None
