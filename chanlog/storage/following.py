@@ -92,9 +92,14 @@ def _adopt(store: Store, waiters: list[Any]) -> bool:
             # The one between was clustered while the names were read; look again.
             return False
         try:
-            if is_raw:
-                return _adopt_raw(store, span[0])
-            waiters += _adopt_clustered(store, span)
+            if not is_raw:
+                waiters += _adopt_clustered(store, span)
+            elif not _adopt_raw(store, span[0]):
+                return False
+            # Each look at a new segment is one at the old ones too: the owner rewrites them, and
+            # their files are kept by whoever has them mapped.
+            _relist(store)
+            store.table.prune()
             return True
         except FileNotFoundError:
             # The owner has just clustered it; look again.
@@ -126,7 +131,7 @@ def _adopt_clustered(store: Store, span: tuple[int, int]) -> list[Any]:
     kept: list[Segment] = []
     for segment in store.segments:
         if span[0] <= segment.first and segment.last <= span[1]:
-            segment.retired = True
+            _retire(store, segment)
         else:
             kept.append(segment)
     store.segments = (*kept, clustered)
@@ -134,21 +139,36 @@ def _adopt_clustered(store: Store, span: tuple[int, int]) -> list[Any]:
 
 
 def relist(store: Store) -> None:
-    """Replace the clustered segments by those that are there now: the owner joins and rewrites
+    """Replace the segments by those that are there now: the owner clusters, joins and rewrites
     them, and a file that was not opened in time is gone."""
     with store.lock:
-        last = max((segment.last for segment in store.segments), default=0)
-        spans = [span for name in store.folder.names() if (span := parse_clustered(name))]
-        known = {segment.name: segment for segment in store.segments}
-        fresh: list[Segment] = []
-        for first, stop in spans:
-            if stop <= last:
-                segment = known.get(clustered_name(first, stop))
-                fresh.append(segment or ClusteredSegment(store.folder, first, stop, store.opened))
-        for segment in store.segments:
-            covered = any(first <= segment.first and segment.last <= stop for first, stop in spans)
-            if isinstance(segment, RawSegment) and not covered:
-                fresh.append(segment)
-            elif segment not in fresh:
-                segment.retired = True
-        store.segments = tuple(sorted(fresh, key=lambda segment: segment.first))
+        _relist(store)
+
+
+def _relist(store: Store) -> None:
+    last = max((segment.last for segment in store.segments), default=0)
+    spans = [span for name in store.folder.names() if (span := parse_clustered(name))]
+    known = {s.name: s for s in store.segments if isinstance(s, ClusteredSegment)}
+    fresh: list[Segment] = []
+    for first, stop in spans:
+        if stop <= last:
+            found = known.get(clustered_name(first, stop))
+            if found is None or not found.is_current():
+                found = ClusteredSegment(store.folder, first, stop, store.opened)
+            fresh.append(found)
+    for segment in store.segments:
+        covered = any(first <= segment.first and segment.last <= stop for first, stop in spans)
+        if isinstance(segment, RawSegment) and not covered:
+            fresh.append(segment)
+        elif segment not in fresh:
+            _retire(store, segment)
+    store.segments = tuple(sorted(fresh, key=lambda segment: segment.first))
+
+
+def _retire(store: Store, segment: Segment) -> None:
+    segment.retired = True
+    store.opened.forget(segment)
+    if isinstance(segment, RawSegment):
+        for state in map(store.table.known, segment.index):
+            if state is not None and state.segment is segment:
+                state.segment = None

@@ -124,9 +124,18 @@ class ChannelTable:
                 if self.live.get(state.name) is state:
                     del self.live[state.name]
                 self._known[state.id] = state
-        self.removed = {id for id in self.removed if catalog.find_id(id) is not None}
+        self.prune()
+
+    def prune(self) -> None:
+        """Forget which channels are gone, of those that the base does not have. Not while a
+        catalog is being written: it may still have them."""
+        base = self.base
+        if base is None:
+            self.removed, self.gone = set(), set()
+            return
+        self.removed = {id for id in self.removed if base.find_id(id) is not None}
         self.gone = {
-            name for name in self.gone if catalog.find(name) is not None and self.find(name) is None
+            name for name in self.gone if base.find(name) is not None and self.find(name) is None
         }
 
     def states(self) -> Iterator[ChannelState]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -181,3 +183,28 @@ def test_nothing_is_looked_for_in_a_closed_log(path):
         outside.close()
         log.channel("a").publish("x")
         assert follow(outside._store) is False
+
+
+def test_what_the_owner_has_rewritten_is_let_go(path):
+    """A follower kept every raw segment it had ever followed, and the clustered ones as they once
+    were: a descriptor and the room on the disk for each, long after the owner had removed them."""
+    with open_log(path) as log:
+        with look(path) as outside:
+            subscription = outside.channel("a").subscribe()
+            kept: list[Any] = []
+            for number in range(12):
+                log.channel("a").publish_many([b"x" * 100] * 50)
+                log.channel(f"gone-{number}").publish(number)
+                assert len(drain(subscription)) == 50
+                assert datas(outside.channel("a").replay())
+                kept += map(weakref.ref, outside._store.segments)
+                log.channel("a").trim(before=50 * number)
+                log.channel(f"gone-{number}").delete()
+                log.compact()
+            log.channel("a").publish(b"last")
+            assert datas(drain(subscription)) == [b"last"]
+            gc.collect()
+            here = [segment for ref in kept if (segment := ref()) is not None]
+            assert set(here) <= set(outside._store.segments)
+            assert len(here) < 12
+            assert outside._store.table.removed == outside._store.table.gone == set()
