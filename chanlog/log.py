@@ -191,19 +191,25 @@ class EmbeddedLog(Log):
 
     def _names(self, prefix: str, matches: Callable[[str], Any] | None) -> Iterator[str]:
         after = None
-        while True:
-            self._store.check_open()
-            self._store.look()
-            with self._store.lock:
-                names = self._store.table.names(prefix, after, _NAMES_AT_ONCE)
-            if not names:
-                return
+        while names := self._page(prefix, after):
+            self._committer.confirm()
             after = names[-1]
             yield from names if matches is None else filter(matches, names)
+        self._committer.confirm()
+
+    def _page(self, prefix: str, after: str | None) -> list[str]:
+        store = self._store
+        store.check_open()
+        store.look()
+        with store.lock:
+            names = store.table.names(prefix, after, _NAMES_AT_ONCE)
+        # Not from inside of the ``with``: its last steps are not covered there.
+        return names  # noqa: RET504
 
     async def achannels(
         self, *, prefix: str = "", pattern: str | None = None
     ) -> AsyncIterator[str]:
+        await self._committer.aconfirm()
         for place, name in enumerate(self.channels(prefix=prefix, pattern=pattern)):
             if place % _NAMES_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -88,6 +88,7 @@ class EmbeddedChannel(Channel):
             with store.lock:
                 state = self._state = store.table.address(self.name)
         if state.deleted:
+            self._committer.confirm()
             raise sealed(state)
         return state
 
@@ -276,23 +277,31 @@ class EmbeddedChannel(Channel):
 
     def producer(self, name: str, *, epoch: int = 0) -> Producer:
         check_name(name, "producer")
-        while (draft := open_producer(self.state, name, epoch)) is not None:
+        while True:
             with suppress(Outrun):
-                self._committer.submit([draft], False)
-                break
-        return EmbeddedProducer(self, self._committer, name, epoch)
+                self._committer.submit(open_producer(self.state, name, epoch), False)
+                return EmbeddedProducer(self, self._committer, name, epoch)
 
     async def aproducer(self, name: str, *, epoch: int = 0) -> Producer:
         check_name(name, "producer")
-        while (draft := open_producer(self.state, name, epoch)) is not None:
+        while True:
             with suppress(Outrun):
-                await self._committer.asubmit([draft], False)
-                break
-        return EmbeddedProducer(self, self._committer, name, epoch)
+                await self._committer.asubmit(open_producer(self.state, name, epoch), False)
+                return EmbeddedProducer(self, self._committer, name, epoch)
 
     # State.
 
     def info(self) -> ChannelInfo:
+        found = self._info()
+        self._committer.confirm()
+        return found
+
+    async def ainfo(self) -> ChannelInfo:
+        found = self._info()
+        await self._committer.aconfirm()
+        return found
+
+    def _info(self) -> ChannelInfo:
         state = self.state
         store = self._store
         with store.lock:
@@ -324,9 +333,6 @@ class EmbeddedChannel(Channel):
                 parent=parent,
             )
 
-    async def ainfo(self) -> ChannelInfo:
-        return self.info()
-
     def _configuration(self, retention: Retention | None) -> list[Draft]:
         if retention is not None and not isinstance(retention, Retention):
             raise InvalidOption(
@@ -357,15 +363,11 @@ class EmbeddedChannel(Channel):
         return [Draft(state, TRIMMED, encode_record(state.time_ns), base=before)]
 
     def trim(self, before: int) -> int:
-        drafts = self._trimming(before)
-        if drafts:
-            self._committer.submit(drafts, False)
+        self._committer.submit(self._trimming(before), False)
         return self.state.start_offset
 
     async def atrim(self, before: int) -> int:
-        drafts = self._trimming(before)
-        if drafts:
-            await self._committer.asubmit(drafts, False)
+        await self._committer.asubmit(self._trimming(before), False)
         return self.state.start_offset
 
     def _deletion(self) -> list[Draft]:
@@ -376,14 +378,10 @@ class EmbeddedChannel(Channel):
         return [Draft(state, DELETED, b"")] if state.id else []
 
     def delete(self) -> None:
-        drafts = self._deletion()
-        if drafts:
-            self._committer.submit(drafts, False)
+        self._committer.submit(self._deletion(), False)
 
     async def adelete(self) -> None:
-        drafts = self._deletion()
-        if drafts:
-            await self._committer.asubmit(drafts, False)
+        await self._committer.asubmit(self._deletion(), False)
 
     def _forking(self, name: str, at: int | None) -> tuple[EmbeddedChannel, Draft]:
         state = self.state

@@ -13,7 +13,14 @@ from ..host import monotonic
 from ..options import nanoseconds
 from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
-from ..storage.syncing import append_durably, commit, submit, sync_all
+from ..storage.syncing import (
+    append_durably,
+    commit,
+    confirm,
+    submit,
+    sync_all,
+    telling_position,
+)
 
 __all__ = ["Committer"]
 
@@ -55,8 +62,22 @@ class Committer:
     # For threads.
 
     def submit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:
-        """Append, and wait for durability if the policy or ``durable`` asks for it."""
-        return submit(self._store, drafts, durable=durable)
+        """Append, and wait for durability if the policy or ``durable`` asks for it.
+
+        Without drafts, what was to be done has been done, and may not be durable yet.
+        """
+        try:
+            if drafts:
+                return submit(self._store, drafts, durable=durable)
+        except ChanlogError:
+            self.confirm(messages=True)
+            raise
+        self.confirm()
+        return []
+
+    def confirm(self, *, messages: bool = False) -> None:
+        """Under ``always``, wait until what can be seen now may be told."""
+        confirm(self._store, messages=messages)
 
     def append(
         self,
@@ -110,10 +131,22 @@ class Committer:
 
     async def asubmit(self, drafts: Sequence[Draft], durable: bool) -> list[int]:
         """``submit`` without blocking the event loop."""
-        bases, ticket = self._store.write(drafts, durable=durable)
-        if durable or self._store.deferred:
+        bases: list[int] = []
+        try:
+            if drafts:
+                bases, ticket = self._store.write(drafts, durable=durable)
+        except ChanlogError:
+            await self.aconfirm(messages=True)
+            raise
+        if not drafts:
+            await self.aconfirm()
+        elif durable or self._store.deferred:
             await self._until_durable(ticket)
         return bases
+
+    async def aconfirm(self, *, messages: bool = False) -> None:
+        """``confirm`` without blocking the event loop."""
+        await self._until_durable(telling_position(self._store, messages=messages))
 
     async def async_(self) -> None:
         """``sync`` without blocking the event loop."""

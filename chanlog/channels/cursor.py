@@ -48,6 +48,11 @@ class EmbeddedCursor(Cursor):
         return self._channel.state
 
     def position(self) -> int:
+        position = self._position()
+        self._committer.confirm()
+        return position
+
+    def _position(self) -> int:
         state = self.state
         return state.cursors.get(self.name, state.start_offset)
 
@@ -55,7 +60,9 @@ class EmbeddedCursor(Cursor):
         return self.state.end_offset - self.position()
 
     async def alag(self) -> int:
-        return self.lag()
+        lag = self.state.end_offset - self._position()
+        await self._committer.aconfirm()
+        return lag
 
     # Moving.
 
@@ -90,18 +97,16 @@ class EmbeddedCursor(Cursor):
             position=committed,
         )
 
-    def _is_known(self, draft: Draft) -> bool:
-        return self.state.cursors.get(self.name) == draft.base
+    def _committing(self, message: Message | int, durable: bool) -> list[Draft]:
+        draft = self.draft(message)
+        known = self.state.cursors.get(self.name) == draft.base
+        return [] if known and not durable else [draft]
 
     def commit(self, message: Message | int, *, durable: bool = False) -> None:
-        draft = self.draft(message)
-        if durable or not self._is_known(draft):
-            self._committer.submit([draft], durable)
+        self._committer.submit(self._committing(message, durable), durable)
 
     async def acommit(self, message: Message | int, *, durable: bool = False) -> None:
-        draft = self.draft(message)
-        if durable or not self._is_known(draft):
-            await self._committer.asubmit([draft], durable)
+        await self._committer.asubmit(self._committing(message, durable), durable)
 
     def _seeking(self, offset: int) -> Draft:
         state = self.state
@@ -128,14 +133,10 @@ class EmbeddedCursor(Cursor):
         return [Draft(state, CURSOR, encode_record(self.name, True))]
 
     def delete(self) -> None:
-        drafts = self._deletion()
-        if drafts:
-            self._committer.submit(drafts, False)
+        self._committer.submit(self._deletion(), False)
 
     async def adelete(self) -> None:
-        drafts = self._deletion()
-        if drafts:
-            await self._committer.asubmit(drafts, False)
+        await self._committer.asubmit(self._deletion(), False)
 
     # Reading.
 

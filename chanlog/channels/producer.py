@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidOption, ProducerFenced, SequenceExpired, SequenceGap
+from ..errors import ChanlogError, InvalidOption, ProducerFenced, SequenceExpired, SequenceGap
 from ..format.batch import MESSAGES, META, PRODUCER, SEQUENCED
 from ..format.records import encode_record
 from ..interface import Producer
@@ -24,15 +24,13 @@ class Outrun(Exception):
     """Another thread has published as this producer, or opened one, in between: look again."""
 
 
-def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
-    """The record that opens ``epoch`` of a producer; ``None`` if it is open already."""
+def open_producer(state: ChannelState, name: str, epoch: int) -> list[Draft]:
+    """The record that opens ``epoch`` of a producer; nothing if it is open already."""
     if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch < 1 << 63:
         raise InvalidOption(f"epoch is an int of 0 or more, not {epoch!r}", option="epoch")
     known = state.producers.get(name)
-    if known is not None and known.epoch > epoch:
-        raise fenced(state, name, epoch, known.epoch)
     if known is not None and known.epoch == epoch:
-        return None
+        return []
     id = (
         known.id
         if known is not None
@@ -50,7 +48,7 @@ def open_producer(state: ChannelState, name: str, epoch: int) -> Draft | None:
             raise Outrun
 
     body = encode_record(name, id, epoch, runs)
-    return Draft(state, PRODUCER, body, base=sequence, check=check)
+    return [Draft(state, PRODUCER, body, base=sequence, check=check)]
 
 
 def fenced(state: ChannelState, name: str, epoch: int, current: int) -> ProducerFenced:
@@ -82,16 +80,16 @@ class EmbeddedProducer(Producer):
     def __repr__(self) -> str:
         return f"<Producer {self.name!r} of {self._channel.name!r}, epoch {self.epoch}>"
 
-    def _known(self) -> ProducerState:
-        state = self._channel.state
+    def _known(self, state: ChannelState) -> ProducerState:
         producer = state.producers[self.name]
         if producer.epoch != self.epoch:
             raise fenced(state, self.name, self.epoch, producer.epoch)
         return producer
 
     def sequence(self) -> int:
-        state = self._channel.state
-        return state.producers[self.name].sequence
+        sequence = self._channel.state.producers[self.name].sequence
+        self._committer.confirm(messages=True)
+        return sequence
 
     def publish(
         self,
@@ -134,8 +132,8 @@ class EmbeddedProducer(Producer):
     ) -> Sequence[int]:
         many = list(items)
         while True:
-            known, drafts, rest = self._plan(many, type, key, headers, sequence)
             try:
+                known, drafts, rest = self._plan(many, type, key, headers, sequence)
                 if drafts:
                     start = self._committer.submit(drafts, durable)[0]
                     known.extend(range(start, start + rest))
@@ -144,6 +142,9 @@ class EmbeddedProducer(Producer):
                     self._committer.sync()
             except Outrun:
                 continue
+            except ChanlogError:
+                self._committer.confirm(messages=True)
+                raise
             return known
 
     async def apublish_many(
@@ -158,8 +159,8 @@ class EmbeddedProducer(Producer):
     ) -> Sequence[int]:
         many = list(items)
         while True:
-            known, drafts, rest = self._plan(many, type, key, headers, sequence)
             try:
+                known, drafts, rest = self._plan(many, type, key, headers, sequence)
                 if drafts:
                     start = (await self._committer.asubmit(drafts, durable))[0]
                     known.extend(range(start, start + rest))
@@ -167,6 +168,9 @@ class EmbeddedProducer(Producer):
                     await self._committer.async_()
             except Outrun:
                 continue
+            except ChanlogError:
+                await self._committer.aconfirm(messages=True)
+                raise
             return known
 
     def _plan(
@@ -180,7 +184,7 @@ class EmbeddedProducer(Producer):
         """(offsets of the items that are known, drafts of those that are not, their number)."""
         headers = check_meta(type, key, headers)
         state = self._channel.state
-        producer = self._known()
+        producer = self._known(state)
         expected = producer.sequence
         if sequence is None:
             sequence = expected
@@ -203,7 +207,7 @@ class EmbeddedProducer(Producer):
         next_sequence = sequence + known
 
         def check() -> None:
-            now = self._known()
+            now = self._known(state)
             if now.sequence != expected:
                 raise Outrun
 

@@ -21,7 +21,7 @@ from ..storage.reading import Reader
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import Store
-from ..storage.syncing import durable_end
+from ..storage.syncing import confirm, durable_end
 from .waking import ChannelListeners, Filter, Tail, TaskWaiter, ThreadWaiter
 
 __all__ = ["EmbeddedSubscription", "check_offset", "check_timeout", "unknown_offset"]
@@ -153,6 +153,7 @@ class EmbeddedSubscription(Subscription):
         ):
             return self._pop()
         if state.deleted:
+            confirm(store)
             raise sealed(state)
         if ended and self._offset >= state.end_offset:
             raise EndOfChannel(

@@ -21,6 +21,7 @@ from .refusals import sealed
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
+from .syncing import confirm
 
 __all__ = ["Reader", "Run", "first_offset_since"]
 
@@ -172,8 +173,10 @@ class Reader:
         """Raise if ``offset`` cannot be read any more."""
         state = self.state
         if state.deleted:
+            confirm(self._store)
             raise sealed(state)
         if offset < state.start_offset:
+            confirm(self._store)
             raise OffsetTrimmed(
                 f"offset {offset} of {state.name!r} was trimmed; the first that can be read is "
                 f"{state.start_offset}",

@@ -19,6 +19,7 @@ from ..errors import (
 from ..format.batch import (
     CHECKSUM,
     CREATED,
+    DELETED,
     ENDED,
     FRAME,
     HEADER_BYTES,
@@ -78,6 +79,8 @@ class Store:
         self.durable = 0
         self.deferred = options.sync == "always"
         self.unseen: list[tuple[int, Reveal]] = []
+        # Where the last record ends that shows before it is durable, under ``always`` too.
+        self.changed = 0
         self.folder_dirty = False
         self.dirty = False
         self.read_only = False
@@ -344,6 +347,8 @@ class Store:
                     reveal = Reveal(state, MESSAGES, state.next_offset, None, None)
             if reveal is not None and again and reveal.state.listeners is not None:
                 waiters += reveal.state.listeners.skipped(reveal.state.next_offset)
+            if reveal is None or reveal.kind == DELETED:
+                self.changed = ticket
             if reveal is not None and self.deferred:
                 self.unseen.append((ticket, reveal))
             elif reveal is not None:

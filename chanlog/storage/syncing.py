@@ -17,7 +17,15 @@ from .segment import RawSegment, log_position
 from .state import ChannelState
 from .store import Draft, Store
 
-__all__ = ["append_durably", "commit", "durable_end", "submit", "sync_all"]
+__all__ = [
+    "append_durably",
+    "commit",
+    "confirm",
+    "durable_end",
+    "submit",
+    "sync_all",
+    "telling_position",
+]
 
 
 class Place:
@@ -132,6 +140,25 @@ def sync_all(store: Store) -> None:
     commit(store, store.end_position)
     if store.failed is not None:
         store.check_writable()
+
+
+def telling_position(store: Store, *, messages: bool = False) -> int:
+    """The log position that must be durable before what can be seen now may be told.
+
+    Under ``always`` nobody is told what power may still take. Messages and ends show only when
+    they are durable; that a channel exists, was trimmed or deleted, or where a cursor stands shows
+    at once, and whoever asks for it waits for the sync, which is rarely needed. With ``messages``
+    for what is said of messages that do not show yet, as when a write is refused for them.
+    """
+    if not store.deferred or store.closed or store.failed is not None or store.read_only:
+        return 0
+    return store.end_position if messages else store.changed
+
+
+def confirm(store: Store, *, messages: bool = False) -> None:
+    """Return when what the caller has seen may be told. Not with the store's lock held. Raises
+    ``LogFailed`` if the sync fails now."""
+    commit(store, telling_position(store, messages=messages))
 
 
 def _lead(store: Store) -> None:

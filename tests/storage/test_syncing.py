@@ -180,9 +180,12 @@ def test_always_shows_nothing_before_the_sync(path, disk):
         ending = spawn(channel.end)
         assert disk.held.wait(LIMIT)
         assert not channel.info().ended
-        with pytest.raises(chanlog.ChannelEnded):
-            channel.publish("behind the end")
+        # Nothing can follow any more, and why is told when it is durable.
+        refused = spawn(channel.publish, "behind the end")
+        assert not refused.done()
         disk.go.set()
+        with pytest.raises(chanlog.ChannelEnded):
+            refused.result(LIMIT)
         assert ending.result(LIMIT) == 2
         assert channel.info().ended
 
