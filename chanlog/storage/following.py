@@ -9,7 +9,7 @@ from ..format.batch import HEADER_BYTES, ROLLED, read_header
 from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
 from .applying import apply, inside, show, wake
-from .opening import apply_clustered
+from .recovery import apply_clustered
 from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
 from .store import Store

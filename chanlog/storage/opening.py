@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from ..errors import (
     CorruptionError,
@@ -27,15 +27,13 @@ from ..format.names import (
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
 from ..host import NO_BUFFER, Buffer, File, Folder, Host
 from ..options import Options
-from .applying import apply
 from .recovery import Damage, Recovery, SegmentMissing, recover
 from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
-from .state import ChannelState
 from .store import Store
 from .table import ChannelTable
 
-__all__ = ["apply_clustered", "open_store", "read_log_id"]
+__all__ = ["open_store", "read_log_id"]
 
 
 def open_store(
@@ -116,15 +114,12 @@ def _open(
         report.clean = not report.catalog_rebuilt
         starts = {segment.first: SEGMENT_HEADER_BYTES for segment in raws}
     for segment in clustered:
+        # A clustered segment takes its place only when all before it is durable.
+        durable = max(durable, log_position(segment.last + 1, 0))
         if segment.last >= mark >> 32:
-            try:
-                apply_clustered(store, segment)
-            except CorruptionError as error:
-                if options.on_corruption == "raise":
-                    raise
-                report.damage.append(Damage(error.path, error.start, error.stop, None, None, None))
+            starts[segment.first] = SEGMENT_HEADER_BYTES
     count = len(raws)
-    recover(store, raws, [segment.span for segment in clustered], starts, durable, report)
+    recover(store, raws, clustered, starts, durable, report)
     if report.scanned_bytes or report.damage:
         report.clean = False
     store.pristine = report.clean and loaded is not None
@@ -315,34 +310,6 @@ def _shortened(store: Store, segment: RawSegment, tail: int, report: Recovery) -
             stop_offset=None,
         )
     report.damage.append(Damage(path, segment.size, tail, None, None, None))
-
-
-def apply_clustered(store: Store, segment: ClusteredSegment) -> list[Any]:
-    """Bring the table up to date with a clustered segment that the catalog does not know.
-
-    Returns whom to wake.
-    """
-    waiters: list[Any] = []
-    index = segment.index
-    position = SEGMENT_HEADER_BYTES
-    while position < index.control_stop:
-        header = segment.verify(position, index.control_stop)
-        store.time_ns = max(store.time_ns, header.time_ns)
-        reveal = apply(store.table, None, position, header, segment.map)
-        if reveal is not None:
-            reveal.state.end_offset = reveal.state.next_offset
-            reveal.state.ended = reveal.state.sealed
-        position += header.length
-    for entry in index:
-        state: ChannelState | None = store.table.find_id(entry.channel)
-        if state is not None and state.next_offset < entry.end:
-            store.table.touch(state, -1)
-            if state.listeners is not None:
-                waiters += state.listeners.skipped(entry.end)
-            state.next_offset = state.end_offset = entry.end
-            state.time_ns = max(state.time_ns, entry.time_last_ns)
-        store.time_ns = max(store.time_ns, entry.time_last_ns)
-    return waiters
 
 
 def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:

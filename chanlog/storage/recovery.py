@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import CorruptionError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
@@ -18,7 +19,8 @@ from .scanning import (
     next_batch,
     walk,
 )
-from .segment import POSITION_BITS, RawSegment, log_position
+from .segment import POSITION_BITS, ClusteredSegment, RawSegment, log_position
+from .state import ChannelState
 from .store import Store
 
 __all__ = ["Damage", "Recovery", "SegmentMissing", "TornTail", "recover"]
@@ -66,28 +68,29 @@ class SegmentMissing(CorruptionError):
 def recover(
     store: Store,
     raws: list[RawSegment],
-    clustered: list[tuple[int, int]],
+    clustered: list[ClusteredSegment],
     starts: dict[int, int],
     durable: int,
     report: Recovery,
 ) -> None:
-    """Apply the raw segments from the position ``starts`` says for each, in order.
+    """Apply the segments in order: raw ones from the position that ``starts`` has for their first
+    number, clustered ones if it has any.
 
-    ``clustered`` are the numbers that clustered segments cover: together there is one segment for
-    each number. ``durable`` is the log position that is known to have been durable; every batch
-    says more. Takes those out of ``raws`` that were never durable as a whole.
+    Together there is one segment for each number. ``durable`` is the log position that is known to
+    have been durable; every batch says more. Takes those out of ``raws`` that were never durable
+    as a whole.
     """
     Recoverer(store, raws, clustered, durable, report).run(starts)
 
 
 class Recoverer:
-    """One pass over the raw segments of a log that is being opened by one thread."""
+    """One pass over the segments of a log that is being opened by one thread."""
 
     def __init__(
         self,
         store: Store,
         raws: list[RawSegment],
-        clustered: list[tuple[int, int]],
+        clustered: list[ClusteredSegment],
         durable: int,
         report: Recovery,
     ) -> None:
@@ -101,9 +104,11 @@ class Recoverer:
     def run(self, starts: dict[int, int]) -> None:
         """Walk all of them; stop where a torn tail was cut."""
         places = {segment.first: place for place, segment in enumerate(self._raws)}
-        spans = sorted([*self._clustered, *((number, number) for number in places)])
+        clustered = {segment.first: segment for segment in self._clustered}
+        spans = [segment.span for segment in self._clustered]
+        spans += [(number, number) for number in places]
         last = 0
-        for first, stop in spans:
+        for first, stop in sorted(spans):
             place = places.get(first, -1)
             if first > last + 1:
                 if place >= 0 and self._is_torn(place, last + 1):
@@ -111,10 +116,22 @@ class Recoverer:
                     return
                 self._missing(last + 1, first - 1)
             last = max(last, stop)
-            if place >= 0 and not self._raw(place, starts.get(first)):
+            if place < 0:
+                if first in starts:
+                    self._take_in(clustered[first])
+            elif not self._raw(place, starts.get(first)):
                 return
         if self._durable > log_position(last + 1, SEGMENT_HEADER_BYTES):
             self._missing(last + 1, self._durable >> POSITION_BITS)
+
+    def _take_in(self, segment: ClusteredSegment) -> None:
+        """Apply a clustered segment; what is damaged is raised, or noted if the log is to go on."""
+        try:
+            apply_clustered(self._store, segment)
+        except CorruptionError as error:
+            if self._store.options.on_corruption == "raise":
+                raise
+            self._note(Damage(error.path, error.start, error.stop, None, None, None))
 
     def _is_torn(self, place: int, number: int) -> bool:
         """Whether nothing in segment ``number``, at or before ``place``, was ever durable."""
@@ -359,3 +376,31 @@ class Recoverer:
         finally:
             file.close()
         folder.sync()
+
+
+def apply_clustered(store: Store, segment: ClusteredSegment) -> list[Any]:
+    """Bring the table up to date with a clustered segment that the catalog does not know.
+
+    Returns whom to wake.
+    """
+    waiters: list[Any] = []
+    index = segment.index
+    position = SEGMENT_HEADER_BYTES
+    while position < index.control_stop:
+        header = segment.verify(position, index.control_stop)
+        store.time_ns = max(store.time_ns, header.time_ns)
+        reveal = apply(store.table, None, position, header, segment.map)
+        if reveal is not None:
+            reveal.state.end_offset = reveal.state.next_offset
+            reveal.state.ended = reveal.state.sealed
+        position += header.length
+    for entry in index:
+        state: ChannelState | None = store.table.find_id(entry.channel)
+        if state is not None and state.next_offset < entry.end:
+            store.table.touch(state, -1)
+            if state.listeners is not None:
+                waiters += state.listeners.skipped(entry.end)
+            state.next_offset = state.end_offset = entry.end
+            state.time_ns = max(state.time_ns, entry.time_last_ns)
+        store.time_ns = max(store.time_ns, entry.time_last_ns)
+    return waiters

@@ -172,6 +172,8 @@ class Verifier:
                 self._wrong(name, 0, SEGMENT_HEADER_BYTES, str(error))
             return
         if parse_raw(name) is None:
+            # It took its place when all before it was durable.
+            self._durable = max(self._durable, (span[1] + 1) << 32)
             self._clustered(name, content, header.salt)
         else:
             self._raw(span[0], name, content, header.salt)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import weakref
+from pathlib import Path
+
+import pytest
 
 import chanlog
+from chanlog.host import DiskFolder
+from chanlog.storage import segment as segments
+from chanlog.storage.maintenance import maintain
+from chanlog.storage.snapshot import write_catalog
 
+from ..meanwhile import Meanwhile
 from ..support import LIMIT, spawn, take, until_waiting
-from .worlds import Recorder, contents, open_log
+from .worlds import Recorder, contents, files_of, fixed_host, open_log
 
 
 def test_offsets_are_not_reused_when_all_was_trimmed(tmp_path):
@@ -212,3 +221,167 @@ def test_a_segment_that_was_rewritten_is_not_kept_mapped(tmp_path):
         assert len(list(channel.replay())) == 50
         gc.collect()
         assert segment() is None
+
+
+def test_more_than_is_written_at_once(tmp_path):
+    with open_log(tmp_path / "log", segment_bytes=1 << 23) as log:
+        items = [bytes([number]) * 100_000 for number in range(40)]
+        for item in items:
+            log.channel("a").publish(item)
+        log.compact()
+        assert [message.data for message in log.channel("a").replay()] == items
+    assert chanlog.verify(tmp_path / "log").problems == []
+
+
+def test_forks_that_need_nothing_keep_nothing(tmp_path):
+    """Of a deleted parent only what a fork can still read is kept: not what it has trimmed, and
+    nothing for forks of forks that have trimmed it too."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        parent = log.channel("parent")
+        parent.publish_many([f"p{number}" * 500 for number in range(20)])
+        fork = parent.fork("fork", at=10)
+        younger = fork.fork("younger", at=8)
+        youngest = younger.fork("youngest", at=6)
+        parent.delete()
+        for channel in (fork, younger, youngest):
+            channel.trim(channel.info().end_offset)
+        log.compact()
+        (entries,) = [list(s.index) for s in log._store.segments[:-1]]
+        assert entries == []
+        for channel, end in ((fork, 10), (younger, 8), (youngest, 6)):
+            assert channel.publish("own") == end
+    os.remove(path / "catalog")
+    with open_log(path) as log:
+        for name in ("fork", "younger", "youngest"):
+            assert [message.data for message in log.channel(name).replay()] == ["own"]
+
+
+def damaged_in_front(path: Path, what: bytes) -> None:
+    """A log whose first segment has ``what`` damaged, so that compaction has left it as it is,
+    and whose second is clustered and has the end of ``a``. The catalog is lost."""
+    with open_log(path) as log:
+        log.channel("damaged").publish("x" * 100)
+        log.channel("a").publish("old")
+        log.channel("last").publish("at the end")
+        log._store.roll()
+        file = path / "0000000001.log"
+        content = file.read_bytes()
+        with file.open("r+b") as damaging:
+            damaging.seek(content.index(what) + 2)
+            damaging.write(b"?")
+        log.channel("a").delete()
+        log.channel("b").publish("new")
+        log._store.roll()
+        for _ in range(2):
+            maintain(log._store)
+        assert file.exists()
+        assert (path / "0000000002-0000000002.seg").exists()
+    os.remove(path / "catalog")
+
+
+def test_the_record_of_a_delete_outlives_what_it_deletes(tmp_path):
+    """The clustered segments were applied before all raw ones: a channel that an older raw one
+    created came back to life behind the record of its delete."""
+    path = tmp_path / "log"
+    damaged_in_front(path, b"x" * 100)
+    with open_log(path, on_corruption="gap") as log:
+        assert list(log.channels()) == ["b", "damaged", "last"]
+
+
+def test_what_stands_before_a_clustered_segment_was_durable(tmp_path):
+    """No batch of a clustered segment has a mark, so damage at the end of a raw one in front of it
+    passed for a torn tail, and was cut."""
+    path = tmp_path / "log"
+    damaged_in_front(path, b"at the end")
+    found = chanlog.verify(path)
+    assert [problem.path.name for problem in found.problems] == ["0000000001.log"]
+    assert found.torn == []
+    before = files_of(path)
+    with pytest.raises(chanlog.CorruptionError) as caught:
+        open_log(path)
+    assert caught.value.path == path / "0000000001.log"
+    assert files_of(path) == before
+    with open_log(path, on_corruption="gap") as log:
+        assert log.recovery.torn == []
+        assert [message.data for message in log.channel("b").replay()] == ["new"]
+        assert [message.data for message in log.channel("damaged").replay()] == ["x" * 100]
+
+
+def test_a_deleted_fork_that_its_parent_still_lists(tmp_path):
+    """A signal came between the two steps of forgetting it: compaction of the parent keeps
+    nothing for it."""
+    with open_log(tmp_path / "log") as log:
+        parent = log.channel("parent")
+        parent.publish_many(range(10))
+        fork = parent.fork("fork", at=5)
+        id = fork.state.id
+        fork.delete()
+        parent.state.children.append(id)
+        parent.trim(10)
+        log.compact()
+        assert all(not s.index.messages for s in log._store.segments[:-1])
+
+
+def test_a_channel_deleted_while_the_catalog_is_written(tmp_path):
+    """It was captured and gone when its turn came: the catalog has it not, and its end is in the
+    log behind the catalog's mark."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        for name in "abc":
+            log.channel(name).publish(name)
+        log._store.lock = Meanwhile(log._store.lock, log.channel("b").delete, at=2)
+        write_catalog(log._store)
+        assert log._store.lock.done
+        assert log._store.table.base.visible == 2
+        files = files_of(path)
+    shutil.rmtree(path)
+    path.mkdir()
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    with open_log(path) as log:
+        assert list(log.channels()) == ["a", "c"]
+
+
+def test_a_catalog_that_cannot_be_read_back(tmp_path):
+    """The disk gave back other bytes than it was given: the log goes on with what it knows, and
+    the next opening rebuilds the catalog."""
+
+    class Forgetful(DiskFolder):
+        def rename(self, name: str, to: str) -> None:
+            super().rename(name, to)
+            if to == "catalog":
+                content = bytearray((self.path / to).read_bytes())
+                content[30] ^= 1
+                (self.path / to).write_bytes(bytes(content))
+
+    path = tmp_path / "log"
+    with open_log(path, host=fixed_host(disk=Forgetful)) as log:
+        log.channel("a").publish("x")
+        log.compact()
+        log.channel("a").publish("y")
+        before = contents(log)
+    with open_log(path) as log:
+        assert log.recovery.catalog_rebuilt
+        assert contents(log) == before
+
+
+def test_only_so_many_files_are_mapped(tmp_path, monkeypatch):
+    """Each holds a descriptor. Those mapped longest ago are let go of, and come back when they
+    are read."""
+    monkeypatch.setattr(segments, "_MAPPED_MAX", 2)
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        for number in range(5):
+            log.channel("a").publish([number, "x" * 20_000])
+            log.channel(f"b{number}").publish(number)
+            log.compact()
+        for _ in range(2):
+            found = [message.data[0] for message in log.channel("a").replay()]
+            assert found == list(range(5))
+            sealed = log._store.segments[:-1]
+            assert len(sealed) > 2
+            assert sum(segment._map is not None for segment in sealed) <= 2
+        oldest = sealed[0]
+        oldest.unmap()
+        assert bytes(oldest.map[:4]) == (path / oldest.name).read_bytes()[:4]
