@@ -12,10 +12,11 @@ import pytest
 import chanlog
 from chanlog.channels import following as channels_following
 from chanlog.channels.waking import ThreadWaiter
-from chanlog.storage.following import follow
+from chanlog.host import DiskFolder
+from chanlog.storage.following import follow, relist
 
 from ..support import LIMIT, datas, drain, spawn, until, until_waiting
-from .worlds import contents, open_log, telling
+from .worlds import contents, fixed_host, open_log, telling
 
 
 @pytest.fixture
@@ -208,3 +209,92 @@ def test_what_the_owner_has_rewritten_is_let_go(path):
             assert set(here) <= set(outside._store.segments)
             assert len(here) < 12
             assert outside._store.table.removed == outside._store.table.gone == set()
+
+
+def test_a_segment_that_is_being_created(path):
+    """The owner has made the file and not written its header yet: the reader stays where it is,
+    and goes on when the header is there."""
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+        with look(path) as outside:
+            replay = outside.channel("a").replay
+            assert datas(replay()) == ["first"]
+            log._store.roll()
+            log.channel("a").publish("second")
+            second = path / "0000000002.log"
+            content = second.read_bytes()
+            second.write_bytes(bytes(len(content)))
+            assert datas(replay()) == ["first"]
+            second.write_bytes(content)
+            assert datas(replay()) == ["first", "second"]
+
+
+class Vanishing(DiskFolder):
+    """A folder in which the owner clusters a segment after its name was read and before it is
+    opened."""
+
+    __slots__ = ("work",)
+
+    def open(self, name: str, *, writable: bool) -> Any:
+        if name == "0000000002.log" and self.work is not None:
+            work, self.work = self.work, None
+            work()
+        return super().open(name, writable=writable)
+
+
+def test_a_segment_that_is_clustered_before_it_is_opened(path):
+    with open_log(path) as log:
+        log.channel("a").publish("first")
+
+        def folder(path: Any) -> Vanishing:
+            found = Vanishing(path)
+            found.work = None
+            return found
+
+        with look(path, host=fixed_host(disk=folder)) as outside:
+            log._store.roll()
+            log.channel("a").publish("second")
+            outside._store.folder.work = log.compact
+            assert datas(outside.channel("a").replay()) == ["first", "second"]
+            assert outside._store.folder.work is None
+
+
+def test_segments_that_are_joined_with_the_one_it_is_in(path):
+    """The follower stood in a segment, and the next thing it saw was one file that covers it and
+    all that came later."""
+    with open_log(path, segment_bytes=1 << 20) as log:
+        log.channel("a").publish(0)
+        log.channel("b").publish("forgotten")
+        with look(path) as outside:
+            reader = outside.channel("a").subscribe()
+            assert reader.get(timeout=0).data == 0
+            for number in range(1, 5):
+                log._store.roll()
+                log.channel("a").publish(number)
+            log.compact()
+            assert list(path.glob("0000000001-*.seg"))
+            assert datas(drain(reader)) == [1, 2, 3, 4]
+            assert datas(outside.channel("a").replay()) == [0, 1, 2, 3, 4]
+            names = [segment.name for segment in outside._store.segments]
+            assert names[0] == "0000000001-0000000005.seg"
+
+
+def test_listing_the_segments_anew_keeps_what_is_still_read(path):
+    """A file was gone, so the list is made anew: what the follower has not come to is left for
+    later, what it has and nobody covers stays."""
+    with open_log(path, segment_bytes=1 << 20) as log:
+        log.channel("a").publish(0)
+        log.compact()
+        log.channel("a").publish(1)
+        with look(path) as outside:
+            before = outside._store.segments
+            relist(outside._store)
+            assert outside._store.segments == before
+            log.compact()
+            log.channel("a").publish(2)
+            log.compact()
+            relist(outside._store)
+            names = [segment.name for segment in outside._store.segments]
+            assert names == ["0000000001-0000000001.seg", "0000000002-0000000002.seg"]
+            assert before[1].retired
+            assert datas(outside.channel("a").replay()) == [0, 1, 2]
