@@ -30,16 +30,20 @@ def _full(error: OSError, path: Path) -> DiskFull | OSError:
 
 
 class DiskFile(File):
-    """A file by its descriptor."""
+    """A file by its descriptor. ``path`` is what errors say; it is opened as ``place``, in
+    ``folder`` if that descriptor of a directory is given."""
 
     __slots__ = ("_descriptor", "_path", "name")
 
-    def __init__(self, path: Path, flags: int) -> None:
+    def __init__(
+        self, path: Path, flags: int, place: str | Path, folder: int | None = None
+    ) -> None:
         self.name = path.name
         self._path = path
         try:
-            self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(place, flags | os.O_CLOEXEC, 0o666, dir_fd=folder)
         except OSError as error:
+            error.filename = str(path)
             raise _full(error, path) from None
 
     def size(self) -> int:
@@ -102,54 +106,89 @@ def _sync_folder(path: Path) -> None:
 
 
 class DiskFolder(Folder):
-    """A folder by its path. The lock is ``flock``: it also refuses this process a second time."""
+    """A folder by its path, and from ``lock`` to ``unlock`` by its descriptor: an owner must not
+    write into another directory because its own was moved, or because the process has changed
+    its working directory. The lock is ``flock``: it also refuses this process a second time."""
 
-    __slots__ = ("_descriptor", "_lock", "durable", "path")
+    __slots__ = ("_absolute", "_descriptor", "_lock", "durable", "path")
 
     path: Path
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.durable = True
+        self._absolute = path.absolute()
         self._lock = -1
-        self._descriptor = -1
+        self._descriptor: int | None = None
 
     def make(self) -> None:
         """Make the directory, and those above it, if they are not there; durably."""
-        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        os.makedirs(self.path, exist_ok=True)
-        for path in reversed(missing):
-            _sync_folder(path.parent)
+        path = self._absolute
+        missing = [above for above in (path, *path.parents) if not above.exists()]
+        os.makedirs(path, exist_ok=True)
+        for above in reversed(missing):
+            _sync_folder(above.parent)
 
     def names(self) -> list[str]:
         try:
-            return os.listdir(self.path)
+            # Opened anew: those who list at the same time would share one place in the listing.
+            descriptor = self._open(".") if self._descriptor is not None else self._open("")
+            try:
+                return os.listdir(descriptor)
+            finally:
+                os.close(descriptor)
         except NotADirectoryError:
             raise NotALog(
                 f"{self.path} is a file, and a log is a directory", path=self.path
             ) from None
 
+    def _open(self, name: str) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        return os.open(self._place(name), flags, dir_fd=self._descriptor)
+
+    def _place(self, name: str) -> str | Path:
+        """How to find ``name``, given the descriptor if there is one."""
+        return name if self._descriptor is not None else self._absolute / name
+
     def create(self, name: str) -> DiskFile:
-        return DiskFile(self.path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        return self._file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
     def open(self, name: str, *, writable: bool) -> DiskFile:
-        return DiskFile(self.path / name, os.O_RDWR if writable else os.O_RDONLY)
+        return self._file(name, os.O_RDWR if writable else os.O_RDONLY)
+
+    def _file(self, name: str, flags: int) -> DiskFile:
+        return DiskFile(self.path / name, flags, self._place(name), self._descriptor)
 
     def rename(self, name: str, to: str) -> None:
-        os.rename(self.path / name, self.path / to)
+        os.rename(
+            self._place(name),
+            self._place(to),
+            src_dir_fd=self._descriptor,
+            dst_dir_fd=self._descriptor,
+        )
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(self.path / name)
+            os.unlink(self._place(name), dir_fd=self._descriptor)
 
     def sync(self) -> None:
-        if self._descriptor < 0:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(self._descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+        else:
+            _sync_folder(self._absolute)
 
     def lock(self, name: str) -> None:
-        path = self.path / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # Opened once, and now: a sync must not fail because there is no descriptor left for it.
+        folder = self._open("")
+        try:
+            self._lock = self._take_lock(name, folder)
+        except BaseException:
+            os.close(folder)
+            raise
+        self._descriptor = folder
+
+    def _take_lock(self, name: str, folder: int) -> int:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -170,7 +209,7 @@ class DiskFolder(Folder):
         except BaseException:
             os.close(descriptor)
             raise
-        self._lock = descriptor
+        return descriptor
 
     def unlock(self) -> None:
         if self._lock >= 0:
@@ -182,9 +221,9 @@ class DiskFolder(Folder):
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = -1
-        if self._descriptor >= 0:
+        if self._descriptor is not None:
             os.close(self._descriptor)
-            self._descriptor = -1
+            self._descriptor = None
 
     def forget_lock(self) -> None:
         # The child shares the parent's lock, and would keep it after the parent's death.
@@ -194,8 +233,8 @@ class DiskFolder(Folder):
 
     def disk_bytes(self) -> int:
         total = 0
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    total += entry.stat().st_blocks * 512
+        for name in self.names():
+            with suppress(FileNotFoundError):
+                found = os.stat(self._place(name), dir_fd=self._descriptor)
+                total += found.st_blocks * 512
         return total

@@ -9,6 +9,7 @@ import os
 import subprocess
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_short_reads_are_completed(folder, monkeypatch):
 def test_no_room_is_told_apart(folder, monkeypatch, code):
     """Written by ``pwrite``, as a catalog is, no room was an ``OSError`` like any other."""
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(code, os.strerror(code))
 
     file = folder.create("f")
@@ -242,10 +243,68 @@ def test_a_file_system_without_locks_leaves_nothing_open(folder, monkeypatch):
         patched.setattr(fcntl, "flock", refuse)
         with pytest.raises(OSError, match="no locks"):
             folder.lock("lock")
-    (descriptor,) = opened
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+    assert len(opened) == 2
+    for descriptor in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
     folder.lock("lock")
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_another_working_directory(tmp_path, monkeypatch, locked):
+    """A log was opened by a relative path, and the process changed its working directory: the next
+    segment was to be made in another place, and every publish failed from then on."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = DiskFolder(Path("log"))
+    folder.make()
+    if locked:
+        folder.lock("lock")
+    monkeypatch.chdir("elsewhere")
+    file = folder.create("one")
+    file.close()
+    folder.rename("one", "two")
+    folder.sync()
+    folder.open("two", writable=False).close()
+    assert "two" in folder.names()
+    assert folder.disk_bytes() < 8192
+    assert (tmp_path / "log" / "two").exists()
+    folder.remove("two")
+    folder.unlock()
+    assert not (tmp_path / "log" / "two").exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_that_was_moved_while_it_was_locked(folder, tmp_path):
+    """Another log was begun where it had been: the owner went on by the path, and replaced the
+    segments of the other."""
+    folder.lock("lock")
+    folder.create("mine").close()
+    folder.path.rename(tmp_path / "moved")
+    other = DiskFolder(folder.path)
+    other.make()
+    file = other.create("theirs")
+    file.write(0, b"theirs")
+    file.close()
+    with pytest.raises(FileNotFoundError):
+        folder.open("theirs", writable=False)
+    folder.remove("theirs")
+    folder.create("theirs").close()
+    folder.rename("mine", "theirs")
+    folder.sync()
+    assert set(folder.names()) == {"theirs", "lock"}
+    assert (other.path / "theirs").read_bytes() == b"theirs"
+
+
+def test_a_sync_of_the_folder_needs_no_descriptor(folder, monkeypatch):
+    """With none left, the first sync of the folder failed, and with it the log for good."""
+    folder.lock("lock")
+
+    def none_left(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", none_left)
+    folder.sync()
 
 
 def test_a_child_lets_go_of_the_lock_once(folder):
