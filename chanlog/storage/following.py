@@ -16,6 +16,9 @@ from .store import Store
 
 __all__ = ["follow", "relist"]
 
+# First a look at whether there is anything: most looks find nothing, and a large buffer for each
+# of them, of which next to nothing is kept, frays the heap of every thread that looks.
+_LOOK_BYTES = 1 << 10
 _READ_BYTES = 1 << 18
 
 
@@ -39,12 +42,12 @@ def _step(store: Store, waiters: list[Any]) -> bool:
     active = store.active
     if active.file is None:
         return _adopt(store, waiters)
-    content = active.file.read(active.tail, _READ_BYTES)
+    content = active.file.read(active.tail, _LOOK_BYTES)
     header = read_header(content, 0, 1 << 32, active.salt) if len(content) >= HEADER_BYTES else None
     if header is None:
         return False
-    if header.length > len(content):
-        content = active.file.read(active.tail, header.length)
+    if len(content) == _LOOK_BYTES:
+        content = active.file.read(active.tail, max(header.length, _READ_BYTES))
     header = batch_at(content, 0, len(content), active.salt)
     if header is None:
         return False
