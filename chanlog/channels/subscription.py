@@ -113,35 +113,45 @@ class EmbeddedSubscription(Subscription):
     def _fill(self, end: int) -> bool:
         """Decode what comes next below ``end`` into the buffer; False if nothing passes."""
         filter = self._filter
+        # Taken before: what is decoded while another thread closes goes with the old one.
+        buffer = self._buffer
         while self._offset < end:
             run = self._reader.run(self._offset, end)
             found = run.matching(filter.types, filter.sender) if filter else run.messages()
             self._offset = run.stop
             if found:
-                self._buffer.extend(found)
+                buffer.extend(found)
                 return True
         return False
 
     def _pop(self) -> Message:
         """The first message of the buffer, unless it was trimmed since it was decoded."""
-        message = self._buffer[0]
+        buffer = self._buffer
+        try:
+            message = buffer[0]
+        except IndexError:
+            # Another thread has closed it just now.
+            raise self._handle_closed() from None
         if message[0] < self._state.start_offset:
-            self._buffer.clear()
+            buffer.clear()
             self._offset = message[0]
             self._reader.check(self._offset)
         if self._store.closed:
             self._store.check_open()
         # Signals are looked at after calls, and there is none from here to whoever asked: what is
         # taken out is returned.
-        del self._buffer[0]
+        del buffer[0]
         return message
+
+    def _handle_closed(self) -> HandleClosed:
+        return HandleClosed("this subscription is closed; subscribe again")
 
     def _take(self) -> Message | None:
         """The next message, or ``None`` if there is none yet. Raises at the end."""
         if self._buffer:
             return self._pop()
         if self._closed:
-            raise HandleClosed("this subscription is closed; subscribe again")
+            raise self._handle_closed()
         store, state = self._store, self._state
         # Asked before the end offset: what is published before an end is seen before it.
         ended = state.ended
@@ -227,6 +237,9 @@ class EmbeddedSubscription(Subscription):
         store, state = self._store, self._state
         if store.halted:
             store.look()
+        # Before it looks whether it was closed: whoever closes says so first, and then looks for
+        # a waiter.
+        self._waiter = waiter
         with store.lock:
             if (
                 state.end_offset > self._offset
@@ -238,7 +251,6 @@ class EmbeddedSubscription(Subscription):
                 return False
             if store.exiting:
                 raise LogClosed("the interpreter is exiting, and nobody will publish any more")
-            self._waiter = waiter
             self._listeners().add(waiter)
         store.on_wait()
         return True
@@ -262,11 +274,11 @@ class EmbeddedSubscription(Subscription):
         return self
 
     def __next__(self) -> Message:
-        if self._buffer:
-            return self._pop()
-        if self._closed:
-            raise StopIteration
         try:
+            if self._buffer:
+                return self._pop()
+            if self._closed:
+                raise StopIteration
             message = self.get()
         except (EndOfChannel, HandleClosed):
             raise StopIteration from None
@@ -277,14 +289,14 @@ class EmbeddedSubscription(Subscription):
         return self
 
     async def __anext__(self) -> Message:
-        if self._buffer:
-            return self._pop()
-        if self._closed:
-            raise StopAsyncIteration
-        # A long history must not keep the other tasks of the loop from running.
-        if self._offset < self._state.end_offset:
-            await asyncio.sleep(0)
         try:
+            if self._buffer:
+                return self._pop()
+            if self._closed:
+                raise StopAsyncIteration
+            # A long history must not keep the other tasks of the loop from running.
+            if self._offset < self._state.end_offset:
+                await asyncio.sleep(0)
             message = await self.aget()
         except (EndOfChannel, HandleClosed):
             raise StopAsyncIteration from None
@@ -298,7 +310,8 @@ class EmbeddedSubscription(Subscription):
 
     def close(self) -> None:
         self._closed = True
-        self._buffer.clear()
+        # Another thread may be taking a message out of the old one.
+        self._buffer = deque()
         waiter = self._waiter
         if waiter is not None:
             waiter.wake()
