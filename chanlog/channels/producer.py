@@ -34,7 +34,7 @@ def open_producer(state: ChannelState, name: str, epoch: int) -> list[Draft]:
     id = (
         known.id
         if known is not None
-        else 1 + max((producer.id for producer in state.producers.values()), default=0)
+        else 1 + max((producer.id for producer in list(state.producers.values())), default=0)
     )
     runs = known.runs if known is not None else []
     sequence = known.sequence if known is not None else 0
