@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from ..errors import (
+    ChanlogError,
     ChannelExists,
     ChannelNotFound,
     InvalidOption,
@@ -88,9 +89,12 @@ class EmbeddedChannel(Channel):
             with store.lock:
                 state = self._state = store.table.address(self.name)
         if state.deleted:
-            self._committer.confirm()
-            raise sealed(state)
+            raise self._deleted(state)
         return state
+
+    def _deleted(self, state: ChannelState) -> ChanlogError:
+        self._committer.confirm()
+        return sealed(state)
 
     # Publishing.
 
@@ -270,6 +274,9 @@ class EmbeddedChannel(Channel):
         end = state.end_offset
         first = state.start_offset if start is None else check_offset(state, start, "start")
         last = end if stop is None else check_offset(state, stop, "stop")
+        if state.deleted:
+            # In between; that has moved the start behind every message.
+            raise self._deleted(state)
         return EmbeddedReplay(self, self._store, state, first, max(first, last))
 
     def cursor(self, name: str) -> Cursor:
@@ -313,7 +320,7 @@ class EmbeddedChannel(Channel):
             retention = NO_RETENTION if state.retention is None else None
             end = state.end_offset
             has_messages = end > (parent[1] if parent else 0)
-            return ChannelInfo(
+            found = ChannelInfo(
                 name=state.name,
                 exists=bool(state.id),
                 ended=state.ended,
@@ -332,6 +339,9 @@ class EmbeddedChannel(Channel):
                 },
                 parent=parent,
             )
+        if state.deleted:
+            raise self._deleted(state)
+        return found
 
     def _configuration(self, retention: Retention | None) -> list[Draft]:
         if retention is not None and not isinstance(retention, Retention):

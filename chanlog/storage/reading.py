@@ -172,11 +172,11 @@ class Reader:
     def check(self, offset: int) -> None:
         """Raise if ``offset`` cannot be read any more."""
         state = self.state
-        if state.deleted:
-            confirm(self._store)
-            raise sealed(state)
         if offset < state.start_offset:
             confirm(self._store)
+            # A delete says so first, and then moves the start behind everything.
+            if state.deleted:
+                raise sealed(state)
             raise OffsetTrimmed(
                 f"offset {offset} of {state.name!r} was trimmed; the first that can be read is "
                 f"{state.start_offset}",
@@ -184,6 +184,9 @@ class Reader:
                 offset=offset,
                 start_offset=state.start_offset,
             )
+        if state.deleted:
+            confirm(self._store)
+            raise sealed(state)
 
     def _take(self, segment: Segment, offset: int, stop: int) -> Run | None:
         """The run at the hint, or ``None`` if the hint does not lead to ``offset``."""
