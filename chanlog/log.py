@@ -258,20 +258,26 @@ class EmbeddedLog(Log):
             )
 
     def close(self) -> None:
-        with self._closing:
-            if self._closed or self._store.forked:
-                return
-            self._upkeep.stop()
-            self._committer.stop()
-            self._closed = True
-            _open_logs.discard(self)
-            try:
-                close_files(self._store)
-            finally:
-                with self._store.lock:
-                    waiters = self._store.everybody()
-                wake(waiters)
-                self._follower.stop()
+        try:
+            with self._closing:
+                if not self._closed and not self._store.forked:
+                    self._close()
+        finally:
+            # Last of all: a child that is forked before has to find it, and let go of its locks.
+            if self._closed:
+                _open_logs.discard(self)
+
+    def _close(self) -> None:
+        self._upkeep.stop()
+        self._committer.stop()
+        self._closed = True
+        try:
+            close_files(self._store)
+        finally:
+            with self._store.lock:
+                waiters = self._store.everybody()
+            wake(waiters)
+            self._follower.stop()
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
@@ -306,7 +312,9 @@ def _forked() -> None:
         store = log._store
         store.lock = threading.Lock()
         store.leading = threading.Lock()
+        store.maintaining = threading.Lock()
         store.row_lock = threading.Lock()
+        log._closing = threading.Lock()
         store.forked = store.halted = True
         store.active.limit = -1
         store.folder.forget_lock()
