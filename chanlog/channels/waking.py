@@ -120,18 +120,19 @@ def resolve(future: asyncio.Future[None]) -> None:
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = WeakKeyDictionary()
-_hubs_lock = Lock()
 
 
 def hub_of(loop: asyncio.AbstractEventLoop) -> LoopHub:
-    """The hub of an event loop."""
+    """The hub of an event loop. For whoever runs in it, so that no two make one at once; a lock
+    could be held in the moment of a fork, and the child would wait for it for ever."""
     hub = _hubs.get(loop)
     if hub is None:
-        with _hubs_lock:
-            # A loop that was closed before it came to wake its tasks is kept by what is pending.
-            for closed in [other for other in list(_hubs) if other.is_closed()]:
-                del _hubs[closed]
-            hub = _hubs.setdefault(loop, LoopHub())
+        # A loop that was closed before it came to wake its tasks is kept by what is pending.
+        for reference in _hubs.keyrefs():
+            other = reference()
+            if other is not None and other.is_closed():
+                _hubs.pop(other, None)
+        hub = _hubs[loop] = LoopHub()
     return hub
 
 
