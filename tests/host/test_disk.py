@@ -195,11 +195,11 @@ import os, sys, chanlog
 log = chanlog.open(sys.argv[1], background=False)
 log.channel("a").publish("from the parent")
 if os.fork() == 0:
+    print("forked", flush=True)
     os.close(1)
     os.close(2)
     os.read(0, 1)
     os._exit(0)
-print("forked", flush=True)
 os._exit(0)
 """
     process = python(source, tmp_path / "log")
