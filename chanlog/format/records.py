@@ -4,7 +4,8 @@
 kind                    base offset, and body (packed)
 ======================  ==================================================================
 created                 start offset; ``[name, retention, parent id, fork offset]``
-configured              0; the retention as a map, or nil for the log's own
+configured              0, or an offset below which all were given out; the retention as a map,
+                        or nil for the log's own
 ended                   end offset; empty
 deleted                 0; empty
 trimmed                 the new start offset; ``[time of the last message]``

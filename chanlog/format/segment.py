@@ -168,6 +168,12 @@ class Index:
         self.control_stop = control_stop
         self.messages = messages
 
+    @classmethod
+    def of(cls, entries: Iterable[Entry], control_stop: int) -> Index:
+        """An index that is in no file, of these entries in the order of channel ids."""
+        packed = b"".join(ENTRY.pack(*entry) for entry in entries)
+        return cls(memoryview(packed), 0, len(packed) // ENTRY.size, control_stop, 0)
+
     def find(self, channel: int) -> Entry | None:
         """The entry of ``channel``, or ``None`` if the file has nothing of it."""
         low, high = 0, self.count

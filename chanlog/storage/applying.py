@@ -28,7 +28,7 @@ from .segment import RawSegment, log_position
 from .state import ChannelState, ProducerState
 from .table import ChannelTable
 
-__all__ = ["Reveal", "apply", "inside", "show", "wake"]
+__all__ = ["Reveal", "apply", "inside", "name_lost", "show", "wake"]
 
 
 class Reveal(NamedTuple):
@@ -158,14 +158,15 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
         state.start_offset = max(state.start_offset, header.base)
         # Compaction may have dropped every message that told of these offsets, and of the time.
         state.time_ns = max(state.time_ns, decode_trimmed(body))
-        state.next_offset = max(state.next_offset, header.base)
-        state.end_offset = max(state.end_offset, header.base)
+        _reach(state, header.base)
         table.deaths += 1
     elif header.kind == CONFIGURED:
         state.retention = unpack(body)
-        table.retained = True
+        table.retained |= state.retention is not None
+        _reach(state, header.base)
     elif header.kind == ENDED:
         state.sealed = True
+        _reach(state, header.base)
         return Reveal(state, ENDED, header.base, None, None)
     elif header.kind == DELETED:
         _delete(table, state)
@@ -186,6 +187,27 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
             producer.runs = runs
         producer.epoch = max(producer.epoch, epoch)
     return None
+
+
+def _reach(state: ChannelState, end: int) -> None:
+    """All offsets below ``end`` were given out, also those whose messages are lost."""
+    if end > state.next_offset:
+        state.next_offset = end
+        state.end_offset = max(state.end_offset, end)
+
+
+def name_lost(table: ChannelTable, id: int, base: int, time_ns: int, segment: int) -> None:
+    """Give a name to a channel whose own was lost to damage, so that its messages from ``base``
+    on can be read; what was before them may be lost as well. Does nothing to one that is known,
+    or known to be gone."""
+    if id in table.removed or table.find_id(id) is not None:
+        return
+    state = table.address(f"unnamed-{id}")
+    if not state.id:
+        table.add(state, id)
+        state.touched = segment
+        state.created_ns = time_ns
+        state.next_offset = state.end_offset = base
 
 
 def _delete(table: ChannelTable, state: ChannelState) -> None:

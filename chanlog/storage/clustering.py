@@ -13,31 +13,28 @@ from typing import Any
 from ..errors import CorruptionError, LogClosed
 from ..format.batch import (
     CONFIGURED,
-    CREATED,
     CURSOR,
     DELETED,
-    ENDED,
     HEADER,
     HEADER_BYTES,
     MESSAGES,
     PRODUCER,
-    TRIMMED,
     Header,
     encode,
 )
 from ..format.body import Meta, merge, payload_bytes, read_meta
 from ..format.names import clustered_name, temporary
-from ..format.records import decode_cursor, encode_record
+from ..format.records import decode_cursor
 from ..format.segment import (
-    SEGMENT_HEADER_BYTES,
     Entry,
     encode_footer,
     encode_segment_header,
 )
-from ..host import Buffer, File
-from .applying import inside
+from ..host import File
+from .controls import batches_of, control_records, is_whole, producer_records, restored
+from .creating import clustered_segment
 from .reading import RUN_COUNT_MAX
-from .scanning import batch_at, next_batch
+from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
@@ -125,9 +122,10 @@ def cluster(store: Store, segments: list[Segment]) -> None:
     store.folder.rename(temporary(name), name)
     store.folder.sync()
     # The commit point: from here on, opening the log takes the new file and removes the old.
+    store.wounded = False
     # A file that holds nothing is kept too: there is one for each number, so none can go missing
     # in silence.
-    _install(store, segments, ClusteredSegment(store.folder, first, last, store.opened))
+    _install(store, segments, clustered_segment(store, first, last))
 
 
 def _ids(segment: Segment) -> Iterable[int]:
@@ -211,17 +209,19 @@ class Writer:
     # Control records.
 
     def records(self, segments: list[Segment]) -> None:
-        """The control records that still mean something, of several of a kind the last one."""
-        latest: dict[tuple[Any, ...], tuple[Header, bytes]] = {}
-        for segment in segments:
-            for position, header in control_records(segment):
-                body = segment.map[position + HEADER_BYTES : position + header.length]
-                key = _key(header, body)
-                # Order matters between kinds, so what comes again goes to the end.
-                latest.pop(key, None)
-                latest[key] = (header, body)
+        """The control records that still mean something, of several of a kind the last one.
+
+        Where damage may have taken some, or messages, all that is known of every channel is said
+        anew: see ``restored``.
+        """
+        holes: list[int] = []
+        latest = self._latest(segments, holes)
+        if self._store.wounded or holes or not all(map(is_whole, segments)):
+            for record in restored(self._store):
+                self._batch(*record)
+            latest = [found for found in latest if not self._is_known(found[0])]
         producing: set[int] = set()
-        for header, body in latest.values():
+        for header, body in latest:
             if header.kind == PRODUCER:
                 producing.add(header.channel)
             elif not self._is_dead(header, segments):
@@ -230,6 +230,25 @@ class Writer:
         for id in sorted(producing):
             self._producers(id)
         self._control_stop = self.position
+
+    def _latest(self, segments: list[Segment], holes: list[int]) -> list[tuple[Header, bytes]]:
+        latest: dict[tuple[Any, ...], tuple[Header, bytes]] = {}
+        for segment in segments:
+            for position, header in control_records(segment, holes):
+                body = segment.map[position + HEADER_BYTES : position + header.length]
+                key = _key(header, body)
+                # Order matters between kinds, so what comes again goes to the end.
+                before = latest.pop(key, None)
+                base = header.base
+                if before is not None and header.kind == CONFIGURED:
+                    # What was given out once stays given out.
+                    base = max(base, before[0].base)
+                latest[key] = (header._replace(base=base), body)
+        return list(latest.values())
+
+    def _is_known(self, header: Header) -> bool:
+        with self._store.lock:
+            return self._store.table.find_id(header.channel) is not None
 
     def _is_dead(self, header: Header, segments: list[Segment]) -> bool:
         with self._store.lock:
@@ -253,12 +272,9 @@ class Writer:
             state = self._store.table.find_id(id)
             if state is None or not state.producers:
                 return
-            records = [
-                (encode_record(p.name, p.id, p.epoch, p.runs), p.sequence)
-                for p in state.producers.values()
-            ]
-        for body, sequence in records:
-            self._batch(PRODUCER, body, id, sequence, self._store.time_ns)
+            records = list(producer_records(state, self._store.time_ns))
+        for record in records:
+            self._batch(*record)
 
     # Messages.
 
@@ -306,16 +322,17 @@ def _batches(store: Store, id: int, keep: Keep, segments: list[Segment]) -> Iter
     Every checksum is verified, for what is written here gets a new one. Raises ``CorruptionError``
     unless the log may go on without what is damaged.
     """
+    reached = 0
     for segment in segments:
         mapped = segment.map
-        for position in _positions(segment, id):
+        for position in batches_of(segment, id):
             try:
-                header = _verified(store, segment, position)
+                header = _verified(store, segment, position, id, reached)
             except CorruptionError:
                 if store.options.on_corruption == "raise":
                     raise
                 continue
-            end = header.base + header.count
+            end = reached = header.base + header.count
             if end <= keep.low or header.base >= keep.high:
                 continue
             packed = payload_bytes(mapped, position, header.length, header.flags)
@@ -323,11 +340,19 @@ def _batches(store: Store, id: int, keep: Keep, segments: list[Segment]) -> Iter
             yield header.base, header.count, header.time_ns, packed, meta
 
 
-def _verified(store: Store, segment: Segment, position: int) -> Header:
+def _verified(store: Store, segment: Segment, position: int, channel: int, reached: int) -> Header:
+    """The header of a batch of ``channel`` that is right, and does not repeat offsets below
+    ``reached``, as it would where a sector was written twice."""
+    header: Header | None
     if isinstance(segment, ClusteredSegment):
-        return segment.verify(position, segment.size)
-    header = batch_at(segment.map, position, segment.tail, segment.salt)
-    if header is None:
+        header = segment.verify(position, segment.size, channel)
+    else:
+        header = batch_at(segment.map, position, segment.tail, segment.salt)
+    if (
+        header is None
+        or (header.channel, header.kind) != (channel, MESSAGES)
+        or header.base < reached
+    ):
         raise CorruptionError(
             f"{segment.name}, position {position}: a batch is damaged; the segment stays as it is",
             path=store.path_of(segment.name),
@@ -338,23 +363,6 @@ def _verified(store: Store, segment: Segment, position: int) -> Header:
             stop_offset=None,
         )
     return header
-
-
-def _positions(segment: Segment, id: int) -> Iterable[int]:
-    if isinstance(segment, RawSegment):
-        return segment.positions(id)
-    entry = segment.index.find(id)
-    return () if entry is None else _headers(segment.map, entry)
-
-
-def _headers(mapped: Buffer, entry: Entry) -> Iterator[int]:
-    position = entry.position
-    for _ in range(entry.batches):
-        if not entry.position <= position <= entry.stop - HEADER_BYTES:
-            # The length of the one before is damaged.
-            return
-        yield position
-        position += _read_header(mapped, position)[4]
 
 
 def _groups(batches: Iterable[Batch]) -> Iterator[tuple[int, int, int, int, int, bytes]]:
@@ -384,41 +392,6 @@ def _merged(group: list[Batch]) -> tuple[int, int, int, int, int, bytes]:
     deltas = last[4][0]
     last_ns = last[2] + (sum(deltas) if deltas else 0)
     return base, last[0] + last[1] - base, group[0][2], last_ns, flags, body
-
-
-def control_records(segment: Segment) -> Iterator[tuple[int, Header]]:
-    """The control records of a segment, in order."""
-    if isinstance(segment, ClusteredSegment):
-        position, stop = SEGMENT_HEADER_BYTES, segment.index.control_stop
-        while position < stop:
-            header = segment.verify(position, stop)
-            yield position, header
-            position += header.length
-        return
-    yield from _raw_control_records(segment)
-
-
-def _raw_control_records(segment: RawSegment) -> Iterator[tuple[int, Header]]:
-    position: int | None = SEGMENT_HEADER_BYTES
-    mapped, stop = segment.map, segment.tail
-    while position is not None and position < stop:
-        if position >= segment.trusted:
-            fields = _read_header(mapped, position)
-            if fields[1] == MESSAGES and fields[3] == segment.salt:
-                position += fields[4]
-                continue
-        found = batch_at(mapped, position, stop, segment.salt)
-        if found is None:
-            # A hole that on_corruption="gap" has left.
-            position = next_batch(mapped, position + 1, stop, segment.salt)
-            continue
-        for inner_position, inner in inside(mapped, position, found):
-            if inner.kind in _CONTROL:
-                yield inner_position, inner
-        position += found.length
-
-
-_CONTROL = frozenset((CREATED, CONFIGURED, ENDED, DELETED, TRIMMED, CURSOR, PRODUCER))
 
 
 def _key(header: Header, body: bytes) -> tuple[Any, ...]:

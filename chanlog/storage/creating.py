@@ -1,4 +1,4 @@
-"""Creating a segment: a file with room reserved in it, mapped."""
+"""Creating a segment: a file with room reserved in it, mapped; or one for a file that is there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ..format.batch import HEADER_BYTES
 from ..format.names import raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_segment_header
-from .segment import RawSegment
+from .segment import ClusteredSegment, RawSegment
 
 if TYPE_CHECKING:
     from .store import Store
 
-__all__ = ["create_segment"]
+__all__ = ["clustered_segment", "create_segment"]
 
 _ALLOCATE_BYTES_MIN = 64 * 1024
 
@@ -47,3 +47,9 @@ def create_segment(store: Store, number: int, length: int) -> RawSegment:
     segment = RawSegment(number, file, mapped, salt, size, SEGMENT_HEADER_BYTES)
     segment.limit = limit - HEADER_BYTES
     return segment
+
+
+def clustered_segment(store: Store, first: int, last: int) -> ClusteredSegment:
+    """The clustered segment of these numbers; nothing of it is looked at yet."""
+    forgiving = store.options.on_corruption == "gap"
+    return ClusteredSegment(store.folder, first, last, store.opened, forgiving=forgiving)

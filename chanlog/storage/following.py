@@ -9,6 +9,7 @@ from ..format.batch import HEADER_BYTES, ROLLED, read_header
 from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
 from .applying import apply, inside, show, wake
+from .creating import clustered_segment
 from .recovery import apply_clustered
 from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
@@ -129,8 +130,8 @@ def _adopt_raw(store: Store, number: int) -> bool:
 
 
 def _adopt_clustered(store: Store, span: tuple[int, int]) -> list[Any]:
-    clustered = ClusteredSegment(store.folder, *span, store.opened)
-    waiters = apply_clustered(store, clustered)
+    clustered = clustered_segment(store, *span)
+    waiters, _ = apply_clustered(store, clustered)
     kept: list[Segment] = []
     for segment in store.segments:
         if span[0] <= segment.first and segment.last <= span[1]:
@@ -157,7 +158,7 @@ def _relist(store: Store) -> None:
         if stop <= last:
             found = known.get(clustered_name(first, stop))
             if found is None or not found.is_current():
-                found = ClusteredSegment(store.folder, first, stop, store.opened)
+                found = clustered_segment(store, first, stop)
             fresh.append(found)
     for segment in store.segments:
         covered = any(first <= segment.first and segment.last <= stop for first, stop in spans)

@@ -23,10 +23,11 @@ def maintain(store: Store) -> None:
 
 
 def compact(store: Store) -> None:
-    """The same for everything, the active segment included. Raises ``CorruptionError``."""
+    """The same for everything, the active segment included. Raises ``CorruptionError``, unless the
+    log is to go on without what is damaged: what cannot be rewritten then stays as it is."""
     with store.maintaining:
         store.roll()
-        _pass(store, forgiving=False)
+        _pass(store, forgiving=store.options.on_corruption == "gap")
 
 
 def _pass(store: Store, *, forgiving: bool) -> None:

@@ -27,6 +27,7 @@ from ..format.names import (
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
 from ..host import NO_BUFFER, Buffer, File, Folder, Host
 from ..options import Options
+from .creating import clustered_segment
 from .recovery import Damage, Recovery, SegmentMissing, recover
 from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
@@ -120,6 +121,7 @@ def _open(
             starts[segment.first] = SEGMENT_HEADER_BYTES
     count = len(raws)
     recover(store, raws, clustered, starts, durable, report)
+    store.wounded = bool(report.damage)
     if report.scanned_bytes or report.damage:
         report.clean = False
     store.pristine = report.clean and loaded is not None
@@ -201,7 +203,7 @@ def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegmen
             if not store.read_only:
                 store.folder.remove(name)
         elif is_clustered:
-            clustered.append(ClusteredSegment(store.folder, span[0], span[1], store.opened))
+            clustered.append(clustered_segment(store, *span))
         else:
             raws.append(_open_raw(store, span[0]))
     if not store.read_only:

@@ -13,17 +13,19 @@ from typing import Any
 from weakref import ref
 
 from ..errors import CorruptionError, OffsetTrimmed
-from ..format.batch import HEADER, HEADER_BYTES, Header, read_header
+from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, read_header
 from ..format.body import messages, payloads, read_meta, single_messages, single_payloads
+from ..format.segment import Entry
 from ..host import Buffer
 from ..message import Gap, Message
 from .refusals import sealed
+from .scanning import next_batch
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
 from .syncing import confirm
 
-__all__ = ["Reader", "Run", "first_offset_since"]
+__all__ = ["Reader", "Run", "behind", "first_offset_since"]
 
 RUN_COUNT_MAX = 256
 _read_header = HEADER.unpack_from
@@ -202,7 +204,7 @@ class Reader:
         mapped = segment.map
         position = positions[place]
         if position < segment.trusted and not segment.are_right(
-            positions[place : place + RUN_COUNT_MAX]
+            positions[place : place + RUN_COUNT_MAX], self._source
         ):
             return self._take_untrusted(segment, positions, offset, stop)
         header = _read_header(mapped, position)
@@ -237,7 +239,7 @@ class Reader:
         if not base <= offset < end:
             return None
         stop = min(stop, end)
-        if not segment.is_right(position):
+        if not segment.is_right(position, self._source):
             self._refuse(segment, position, offset, end)
             return Run(None, [], offset, stop, channel=self.state.name)
         self._place += end <= stop
@@ -266,7 +268,7 @@ class Reader:
             return None
         position = self._place
         while position < entry.stop:
-            header = self._verified(segment, position, entry.stop)
+            header = self._verified(segment, entry, position, offset)
             base = header.start if isinstance(header, Run) else header.base
             if base > offset and position == self._place != entry.position:
                 # The hint is ahead: the reader went back, or was interrupted before it went on.
@@ -275,7 +277,7 @@ class Reader:
                 if header.stop > offset:
                     self._place = position
                     return Run(None, [], offset, min(header.stop, stop), channel=self.state.name)
-                position += _read_header(segment.map, position)[4]
+                position = behind(segment, entry, position)
                 continue
             if header.base > offset:
                 # Only a gap can lie between two batches of one segment.
@@ -288,20 +290,23 @@ class Reader:
             position += header.length
         return None
 
-    def _verified(self, segment: ClusteredSegment, position: int, stop: int) -> Header | Run:
-        """The header at ``position``, or the gap it has become if the log may go on without."""
+    def _verified(
+        self, segment: ClusteredSegment, entry: Entry, position: int, offset: int
+    ) -> Header | Run:
+        """The header at ``position``, or the gap it has become if the log may go on without, or
+        if ``offset`` lies behind it."""
         try:
-            return segment.verify(position, stop)
+            return segment.verify(position, entry.stop, entry.channel)
         except CorruptionError as error:
             error.channel = self.state.name
-            if self._store.options.on_corruption == "raise":
-                raise
-            entry = segment.index.find(self._source)
-            assert entry is not None
             if error.first_offset is None or error.stop_offset is None:
-                # Nothing behind a damaged header can be found: all that follows is lost.
-                known = _offset_before(segment, entry.position, position, entry.base)
-                return Run(None, [], known, entry.end, channel=self.state.name)
+                # Of a damaged header not even the length is known: the gap goes on to whatever
+                # can be read next.
+                error.stop = behind(segment, entry, position)
+                error.first_offset = _offset_before(segment, entry, position)
+                error.stop_offset = _offset_behind(segment, entry, error.stop)
+            if self._store.options.on_corruption == "raise" and offset < error.stop_offset:
+                raise
             return Run(None, [], error.first_offset, error.stop_offset, channel=self.state.name)
 
     def _locate(self, offset: int) -> tuple[Segment | None, int]:
@@ -367,7 +372,7 @@ class Reader:
         if place < len(positions) and segment.base_offset(positions[place]) <= offset:
             return place
         with self._store.lock:
-            wrong = [p for p in positions[:place] if not segment.has_right_header(p)]
+            wrong = [p for p in positions[:place] if not segment.has_right_header(p, self._source)]
             for position in wrong:
                 self._refuse(segment, position, offset, self.state.end_offset)
                 positions.remove(position)
@@ -396,13 +401,43 @@ class Reader:
 _TRIES_MAX = 100
 
 
-def _offset_before(segment: ClusteredSegment, start: int, position: int, base: int) -> int:
-    """The end offset of the batch before ``position``."""
-    while start < position:
-        fields = _read_header(segment.map, start)
-        base = fields[8] + fields[7]
-        start += fields[4]
+def behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
+    """Where the batch behind the one at ``position`` begins, or its channel's batches stop."""
+    header = _header_of(segment, entry, position)
+    stop = position + header.length if header is not None else entry.stop
+    if position in segment.verified:
+        return stop
+    # What is damaged may hold what was written in the wrong place, and lead astray.
+    found = next_batch(segment.map, position + 1, entry.stop, segment.salt)
+    return stop if found is None else min(found, stop)
+
+
+def _offset_before(segment: ClusteredSegment, entry: Entry, position: int) -> int:
+    """The end offset of the last batch before ``position`` whose header is right."""
+    base, at = entry.base, entry.position
+    while at < position:
+        header = _header_of(segment, entry, at)
+        if header is not None:
+            base = header.base + header.count
+        at = behind(segment, entry, at)
     return base
+
+
+def _offset_behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
+    """The base offset of the first batch from ``position`` on whose header is right."""
+    while position < entry.stop:
+        header = _header_of(segment, entry, position)
+        if header is not None:
+            return header.base
+        position = behind(segment, entry, position)
+    return entry.end
+
+
+def _header_of(segment: ClusteredSegment, entry: Entry, position: int) -> Header | None:
+    header = read_header(segment.map, position, entry.stop, segment.salt)
+    if header is None or (header.channel, header.kind) != (entry.channel, MESSAGES):
+        return None
+    return header
 
 
 def first_offset_since(store: Store, state: ChannelState, time_ns: int) -> int:

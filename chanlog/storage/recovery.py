@@ -10,7 +10,7 @@ from ..errors import CorruptionError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import raw_name, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
-from .applying import apply, inside
+from .applying import apply, inside, name_lost
 from .scanning import (
     batch_at,
     batches_of_any_salt,
@@ -127,11 +127,13 @@ class Recoverer:
     def _take_in(self, segment: ClusteredSegment) -> None:
         """Apply a clustered segment; what is damaged is raised, or noted if the log is to go on."""
         try:
-            apply_clustered(self._store, segment)
+            _, damage = apply_clustered(self._store, segment)
         except CorruptionError as error:
             if self._store.options.on_corruption == "raise":
                 raise
-            self._note(Damage(error.path, error.start, error.stop, None, None, None))
+            damage = [error]
+        for found in damage:
+            self._note(Damage(found.path, found.start, found.stop, None, None, None))
 
     def _is_torn(self, place: int, number: int) -> bool:
         """Whether nothing in segment ``number``, at or before ``place``, was ever durable."""
@@ -187,6 +189,8 @@ class Recoverer:
         while True:
             rolled = False
             for at, header in walk(segment.map, position, segment.size, segment.salt):
+                if self._is_misplaced(segment, at, header):
+                    break
                 self._durable = max(self._durable, header.mark)
                 rolled = header.kind == ROLLED
                 self._apply(segment, at, header)
@@ -205,6 +209,16 @@ class Recoverer:
                 return True
             position = start = resumed
 
+    def _is_misplaced(self, segment: RawSegment, position: int, header: Header) -> bool:
+        """Whether a right batch cannot have been written here: a sector of the same file was
+        written in the wrong place."""
+        if header.mark > log_position(segment.first, position):
+            return True
+        if not self._report.damage or header.kind != MESSAGES:
+            return False
+        positions = segment.positions(header.channel)
+        return len(positions) > 0 and segment.end_offset(positions[-1]) > header.base
+
     def _is_end(self, segment: RawSegment, position: int) -> bool:
         if last_nonzero(segment.map, position, segment.size) > position:
             return False
@@ -215,23 +229,11 @@ class Recoverer:
         store.time_ns = max(store.time_ns, header.time_ns)
         for inner_position, inner in inside(segment.map, position, header):
             if self._report.damage and inner.kind == MESSAGES:
-                self._name(segment, inner)
+                name_lost(store.table, inner.channel, inner.base, inner.time_ns, segment.first)
             reveal = apply(store.table, segment, inner_position, inner, segment.map)
             if reveal is not None:
                 reveal.state.end_offset = reveal.state.next_offset
                 reveal.state.ended = reveal.state.sealed
-
-    def _name(self, segment: RawSegment, header: Header) -> None:
-        """Give a name to a channel whose own was lost to damage, so that it can be read."""
-        table = self._store.table
-        if header.channel in table.removed or table.find_id(header.channel) is not None:
-            return
-        state = table.address(f"unnamed-{header.channel}")
-        if not state.id:
-            table.add(state, header.channel)
-            state.touched = segment.first
-            state.created_ns = header.time_ns
-            state.start_offset = state.next_offset = header.base
 
     def _broken(self, place: int, segment: RawSegment, position: int) -> int | None:
         """Something at ``position`` is not a batch. Returns where to go on, or ``None`` if this
@@ -249,6 +251,8 @@ class Recoverer:
             if segment.first == self._durable >> POSITION_BITS:
                 # It may have been cut short.
                 stop = max(stop, self._durable - log_position(segment.first, 0))
+            # Where all is zero or gone, a batch is missing at least.
+            stop = max(stop, position + HEADER_BYTES)
             resumed = segment.size
         else:
             resumed = stop
@@ -309,6 +313,7 @@ class Recoverer:
                 first_offset=first_offset,
                 stop_offset=stop_offset,
             )
+        segment.damaged = True
         self._note(Damage(path, start, stop, channel, first_offset, stop_offset))
 
     def _note(self, damage: Damage) -> None:
@@ -378,29 +383,38 @@ class Recoverer:
         folder.sync()
 
 
-def apply_clustered(store: Store, segment: ClusteredSegment) -> list[Any]:
+def apply_clustered(
+    store: Store, segment: ClusteredSegment
+) -> tuple[list[Any], list[CorruptionError]]:
     """Bring the table up to date with a clustered segment that the catalog does not know.
 
-    Returns whom to wake.
+    Returns whom to wake, and the damage that it went on behind. Raises ``CorruptionError`` for
+    the first of it unless the log may go on without.
     """
     waiters: list[Any] = []
     index = segment.index
-    position = SEGMENT_HEADER_BYTES
-    while position < index.control_stop:
-        header = segment.verify(position, index.control_stop)
-        store.time_ns = max(store.time_ns, header.time_ns)
-        reveal = apply(store.table, None, position, header, segment.map)
+    damage = [] if segment.sound else [segment.damaged(0, segment.size, "its index is made anew")]
+    for position, found in segment.controls():
+        if isinstance(found, CorruptionError):
+            if store.options.on_corruption == "raise":
+                raise found
+            damage.append(found)
+            continue
+        store.time_ns = max(store.time_ns, found.time_ns)
+        reveal = apply(store.table, None, position, found, segment.map)
         if reveal is not None:
             reveal.state.end_offset = reveal.state.next_offset
             reveal.state.ended = reveal.state.sealed
-        position += header.length
     for entry in index:
+        if damage:
+            name_lost(store.table, entry.channel, entry.base, entry.time_first_ns, -1)
         state: ChannelState | None = store.table.find_id(entry.channel)
         if state is not None and state.next_offset < entry.end:
             store.table.touch(state, -1)
             if state.listeners is not None:
                 waiters += state.listeners.skipped(entry.end)
             state.next_offset = state.end_offset = entry.end
+        if state is not None:
             state.time_ns = max(state.time_ns, entry.time_last_ns)
         store.time_ns = max(store.time_ns, entry.time_last_ns)
-    return waiters
+    return waiters, damage

@@ -136,7 +136,7 @@ def _backward(segment: Segment, id: int) -> Iterable[int]:
     Damaged ones are left out, so that nothing is forgotten for what they say.
     """
     if isinstance(segment, RawSegment):
-        return filter(segment.is_right, reversed(segment.positions(id)))
+        return (p for p in reversed(segment.positions(id)) if segment.is_right(p, id))
     places: list[int] = []
     with suppress(CorruptionError):
         entry = segment.index.find(id)
@@ -169,7 +169,7 @@ def _ends(segment: Segment) -> list[tuple[int, int]]:
     return [
         (id, segment.end_offset(positions[-1]))
         for id in segment.channels()
-        if (positions := segment.positions(id)) and segment.is_right(positions[-1])
+        if (positions := segment.positions(id)) and segment.is_right(positions[-1], id)
     ]
 
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from ..errors import CorruptionError, FormatError
+from ..errors import CorruptionError, FormatError, FormatTooNew
 from ..format.batch import (
     HEADER,
     HEADER_BYTES,
@@ -25,6 +25,7 @@ from ..format.segment import (
     read_segment_header,
 )
 from ..host import NO_BUFFER, Buffer, File, Folder
+from .scanning import batches_of_any_salt, next_batch, walk
 
 __all__ = [
     "POSITION_BITS",
@@ -52,12 +53,12 @@ class RawSegment:
     ``tail`` is where the next batch goes, ``limit`` how far room is reserved, ``size`` how long
     the file can get. ``index`` has the positions of each channel's batches; those known from the
     catalog alone are loaded when asked for. Guarded by the store's lock, except that a reader may
-    look at any position below ``tail``.
+    look at any position below ``tail``. ``damaged``: opening has found damage in it, and goes on.
     """
 
     __slots__ = (
-        "__weakref__", "checked", "file", "first", "index", "last", "limit", "load", "loadable",
-        "map", "name", "retired", "salt", "size", "tail", "trusted", "verified",
+        "__weakref__", "checked", "damaged", "file", "first", "index", "last", "limit", "load",
+        "loadable", "map", "name", "retired", "salt", "size", "tail", "trusted", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class RawSegment:
         self.tail = tail
         self.limit = tail
         self.retired = False
+        self.damaged = False
         # From here on every batch was written or scanned by this process. What lies below is
         # known from the catalog, and verified when it is read.
         self.trusted = SEGMENT_HEADER_BYTES
@@ -109,27 +111,29 @@ class RawSegment:
         """The header at a position that is known to be right."""
         return Header._make(HEADER.unpack_from(self.map, position))
 
-    def is_right(self, position: int) -> bool:
-        """Whether the batch at ``position`` has its checksums; verified once per process."""
+    def is_right(self, position: int, channel: int) -> bool:
+        """Whether at ``position`` is a batch of messages of ``channel`` with its checksums;
+        verified once per process."""
         if position >= self.trusted or position in self.verified:
             return True
-        header = read_header(self.map, position, self.tail, self.salt)
-        if header is None:
+        if not self.has_right_header(position, channel):
             return False
+        header = self.header(position)
         stop = position + header.length
         if body_checksum(self.map, position + HEADER_BYTES, stop) != header.body_checksum:
             return False
         self.verified.add(position)
         return True
 
-    def are_right(self, positions: Sequence[int]) -> bool:
+    def are_right(self, positions: Sequence[int], channel: int) -> bool:
         """Whether all of these batches are right."""
         verified, trusted = self.verified, self.trusted
-        return all(p in verified or p >= trusted or self.is_right(p) for p in positions)
+        return all(p in verified or p >= trusted or self.is_right(p, channel) for p in positions)
 
-    def has_right_header(self, position: int) -> bool:
-        """Whether the header at ``position`` is right."""
-        return read_header(self.map, position, self.tail, self.salt) is not None
+    def has_right_header(self, position: int, channel: int) -> bool:
+        """Whether the header at ``position`` is right, and that of messages of ``channel``."""
+        header = read_header(self.map, position, self.tail, self.salt)
+        return header is not None and (header.channel, header.kind) == (channel, MESSAGES)
 
     @property
     def is_rolled(self) -> bool:
@@ -163,18 +167,27 @@ class Nowhere(RawSegment):
 class ClusteredSegment:
     """A segment rewritten with each channel's batches together, and an index at its end.
 
-    Mapped when first used. Checksums of batches are verified when they are first read.
+    Mapped when first used. Checksums of batches are verified when they are first read. If it is
+    ``forgiving``, an index that is damaged is made anew from the batches.
     """
 
     __slots__ = (
-        "__weakref__", "_folder", "_index", "_map", "_size", "first", "last", "name", "opened",
+        "__weakref__", "_folder", "_forgiving", "_index", "_map", "_size", "first", "last", "name",
+        "opened",
         "retired", "salt", "sound", "verified",
     )  # fmt: skip
 
     def __init__(
-        self, folder: Folder, first: int, last: int, opened: Callable[[ClusteredSegment], None]
+        self,
+        folder: Folder,
+        first: int,
+        last: int,
+        opened: Callable[[ClusteredSegment], None],
+        *,
+        forgiving: bool = False,
     ) -> None:
         self._folder = folder
+        self._forgiving = forgiving
         self._index: Index | None = None
         self._map: Buffer | None = None
         self._size: int | None = None
@@ -224,14 +237,18 @@ class ClusteredSegment:
             file.close()
         view = memoryview(mapped)[:size]
         try:
-            header = read_segment_header(view)
+            self.salt = read_segment_header(view).salt
             index = read_index(view)
+            self.sound = True
+        except FormatTooNew:
+            raise
         except FormatError as error:
-            raise self.damaged(error.position or 0, size, str(error)) from None
-        self.salt = header.salt
+            rebuilt = self._rebuilt(mapped, size) if self._forgiving else None
+            if rebuilt is None:
+                raise self.damaged(error.position or 0, size, str(error)) from None
+            index = rebuilt
         self._map = mapped
         self._index = index
-        self.sound = True
         self.opened(self)
         return index
 
@@ -251,6 +268,35 @@ class ClusteredSegment:
             file.close()
         return head == bytes(mapped[:SEGMENT_HEADER_BYTES])
 
+    def _rebuilt(self, mapped: Buffer, size: int) -> Index | None:
+        """An index made from the batches that are right; ``None`` if not even their salt is known.
+
+        Batches lie in the order of channels, so each channel's are in one stretch.
+        """
+        try:
+            self.salt = read_segment_header(memoryview(mapped)[:size]).salt
+        except FormatError:
+            found = batches_of_any_salt(mapped, SEGMENT_HEADER_BYTES, size)
+            # Only batches in clustered segments have no mark; one in a payload most likely has.
+            salts = (header.salt for _, header in found if not header.mark)
+            self.salt = next(salts, 0)
+            if not self.salt:
+                return None
+        control_stop = SEGMENT_HEADER_BYTES
+        entries: dict[int, Entry] = {}
+        at = next_batch(mapped, SEGMENT_HEADER_BYTES, size, self.salt)
+        while at is not None:
+            stop = at
+            for position, header in walk(mapped, at, size, self.salt):
+                stop = position + header.length
+                if header.kind == MESSAGES:
+                    known = entries.get(header.channel)
+                    entries[header.channel] = _grown(known, position, header)
+                else:
+                    control_stop = stop
+            at = next_batch(mapped, stop, size, self.salt)
+        return Index.of(sorted(entries.values()), control_stop)
+
     def unmap(self) -> None:
         """Let go of the map; it comes back when needed, and lives on for whoever reads in it."""
         self._index = None
@@ -265,13 +311,17 @@ class ClusteredSegment:
             file.close()
         return self._size
 
-    def verify(self, position: int, stop: int) -> Header:
-        """The header of the batch at ``position``, its checksums verified once per process."""
+    def verify(self, position: int, stop: int, channel: int = 0) -> Header:
+        """The header of the batch at ``position``, its checksums verified once per process.
+
+        With a ``channel``, a batch of messages of another one is as wrong: sectors that were
+        swapped or written in the wrong place hold what is right elsewhere.
+        """
         mapped = self.map
         if position in self.verified:
             return Header._make(HEADER.unpack_from(mapped, position))
         header = read_header(mapped, position, stop, self.salt)
-        if header is None:
+        if header is None or (channel and (header.channel, header.kind) != (channel, MESSAGES)):
             raise self.damaged(position, stop, "the header of a batch is damaged")
         end = position + header.length
         if body_checksum(mapped, position + HEADER_BYTES, end) != header.body_checksum:
@@ -279,11 +329,24 @@ class ClusteredSegment:
         self.verified.add(position)
         return header
 
+    def controls(self) -> Iterator[tuple[int, Header | CorruptionError]]:
+        """The control records, and what is damaged between them."""
+        position, stop = SEGMENT_HEADER_BYTES, self.index.control_stop
+        while position < stop:
+            try:
+                header = self.verify(position, stop)
+            except CorruptionError as error:
+                yield position, error
+                position = next_batch(self.map, position + 1, stop, self.salt) or stop
+                continue
+            yield position, header
+            position += header.length
+
     def walk(self, entry: Entry) -> Iterator[tuple[int, Header]]:
         """The batches of one channel with their positions, verified."""
         position = entry.position
         while position < entry.stop:
-            header = self.verify(position, entry.stop)
+            header = self.verify(position, entry.stop, entry.channel)
             yield position, header
             position += header.length
 
@@ -303,6 +366,22 @@ class ClusteredSegment:
             first_offset=header.base if header is not None and known else None,
             stop_offset=header.base + header.count if header is not None and known else None,
         )
+
+
+def _grown(known: Entry | None, position: int, header: Header) -> Entry:
+    """The entry of a channel with one batch more, which may be there twice or out of place."""
+    stop, end = position + header.length, header.base + header.count
+    time_ns = header.time_ns
+    if known is None:
+        return Entry(header.channel, 1, position, stop, header.base, end, time_ns, time_ns)
+    if header.base < known.base:
+        known = known._replace(position=position, base=header.base, time_first_ns=time_ns)
+    return known._replace(
+        batches=known.batches + 1,
+        stop=stop,
+        end=max(known.end, end),
+        time_last_ns=max(known.time_last_ns, time_ns),
+    )
 
 
 Segment = RawSegment | ClusteredSegment

@@ -112,6 +112,8 @@ class Store:
         # Segments that cannot be rewritten because of damage, and how much had died when dead
         # space was last looked for.
         self.damaged: set[int] = set()
+        # Opening has found damage: what is rewritten next says again all that is known.
+        self.wounded = False
         self.deaths_seen = -1
         self.listening: WeakSet[ChannelState] = WeakSet()
         self.opened = MapBudget()

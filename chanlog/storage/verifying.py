@@ -168,7 +168,8 @@ class Verifier:
         try:
             header = read_segment_header(content)
         except FormatError as error:
-            if content.strip(b"\0"):
+            # A power cut may leave a raw segment that was just created without any content.
+            if content.strip(b"\0") or parse_raw(name) is None:
                 self._wrong(name, 0, SEGMENT_HEADER_BYTES, str(error))
             return
         if parse_raw(name) is None:
