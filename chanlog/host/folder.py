@@ -27,6 +27,7 @@ class File(ABC):
     def allocate(self, start: int, stop: int) -> None:
         """Reserve room on the disk, so that no later store in this range can fail for want of it.
 
+        Nothing is stored in the range yet: where room cannot be reserved, zeros are written.
         Raises ``DiskFull``.
         """
 
@@ -63,7 +64,7 @@ class Folder(ABC):
 
     @abstractmethod
     def make(self) -> None:
-        """Make the directory if it is not there."""
+        """Make the directory if it is not there, and its own name durable."""
 
     @abstractmethod
     def names(self) -> list[str]:

@@ -83,6 +83,8 @@ def _check_names(folder: Folder, create: bool) -> None:
         )
     if not create:
         raise _no_log(folder)
+    # Whoever made it may have died before its name was durable.
+    folder.make()
 
 
 def _no_log(folder: Folder) -> LogNotFound:
