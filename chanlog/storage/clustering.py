@@ -38,7 +38,7 @@ from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
-from .syncing import commit
+from .syncing import commit, sync_folder
 
 __all__ = ["Keep", "cluster", "keep_of"]
 
@@ -120,7 +120,7 @@ def cluster(store: Store, segments: list[Segment]) -> None:
         raise
     file.close()
     store.folder.rename(temporary(name), name)
-    store.folder.sync()
+    sync_folder(store)
     # The commit point: from here on, opening the log takes the new file and removes the old.
     store.wounded = False
     # A file that holds nothing is kept too: there is one for each number, so none can go missing

@@ -15,7 +15,7 @@ from ..format.payload import pack, unpack
 from ..format.segment import MARKER
 from .segment import RawSegment, log_position
 from .store import Store
-from .syncing import commit
+from .syncing import commit, sync_folder
 
 __all__ = ["CatalogMeta", "load_catalog", "write_catalog"]
 
@@ -153,4 +153,4 @@ def _replace(store: Store, parts: list[Any]) -> None:
     finally:
         file.close()
     folder.rename(name, CATALOG)
-    folder.sync()
+    sync_folder(store)

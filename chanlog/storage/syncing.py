@@ -24,6 +24,7 @@ __all__ = [
     "durable_end",
     "submit",
     "sync_all",
+    "sync_folder",
     "telling_position",
 ]
 
@@ -159,6 +160,20 @@ def confirm(store: Store, *, messages: bool = False) -> None:
     """Return when what the caller has seen may be told. Not with the store's lock held. Raises
     ``LogFailed`` if the sync fails now."""
     commit(store, telling_position(store, messages=messages))
+
+
+def sync_folder(store: Store) -> None:
+    """Make the names of the files durable, for whoever keeps the log up.
+
+    A failure fails the log: the next sync of the folder would be a retry of this one, and may
+    succeed although the name of a segment that is in use is lost. Raises ``LogFailed``.
+    """
+    if store.failed is not None:
+        store.check_writable()
+    try:
+        store.folder.sync()
+    except OSError as error:
+        raise store.fail(error) from error
 
 
 def _lead(store: Store) -> None:
