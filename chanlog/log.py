@@ -134,10 +134,12 @@ async def aopen(path: str | PathLike[str] | None = None, **options: Any) -> Embe
 
 
 def _no_permission(path: Path | None, error: OSError) -> LogPermission:
-    return LogPermission(
+    refused = LogPermission(
         f"this process may not use {path}: {error}; change the owner or mode of the directory",
         path=path,
     )
+    refused.errno = error.errno
+    return refused
 
 
 class EmbeddedLog(Log):

@@ -17,8 +17,12 @@ DEAD_SHARE_MAX = 1 / 3
 
 
 def maintain(store: Store) -> None:
-    """What the background does now and then. Damage stops only the segment that has it."""
+    """What the background does now and then. Damage stops only the segment that has it.
+
+    Raises ``LogFailed``: the files of a failed log are left for the next opening.
+    """
     with store.maintaining:
+        store.check_writable()
         _pass(store, forgiving=True)
 
 
@@ -127,7 +131,7 @@ def close_files(store: Store) -> None:
         try:
             if owned and store.folder.durable and not (store.pristine and not store.appends):
                 write_catalog(store, closing=True)
-        except ChanlogError:
+        except (ChanlogError, OSError):
             owned = False
             raise
         finally:
@@ -136,11 +140,27 @@ def close_files(store: Store) -> None:
 
 
 def _let_go(store: Store, *, cut: bool) -> None:
-    for segment in store.segments:
-        if isinstance(segment, RawSegment) and segment.file is not None:
-            if cut and segment is store.active:
-                segment.file.truncate(segment.tail)
-            segment.file.close()
-            segment.file = None
-    if not store.read_only:
-        store.folder.unlock()
+    active = store.active
+    try:
+        if cut and active.file is not None:
+            active.file.truncate(active.tail)
+    finally:
+        for segment in store.segments:
+            if isinstance(segment, RawSegment) and segment.file is not None:
+                segment.file.close()
+                segment.file = None
+        _forget_others(store)
+        if not store.read_only:
+            store.folder.unlock()
+
+
+def _forget_others(store: Store) -> None:
+    """Let go of whoever looked after the log: with no cycle left the maps, each of which holds a
+    descriptor, go with the last handle."""
+    store.on_dirty = store.on_roll = store.on_death = store.on_configured = _nothing
+    store.on_wait = store.follow = store.relist = _nothing
+    store.opened.forget_all()
+
+
+def _nothing() -> None:
+    """What happens where nobody is interested any more."""

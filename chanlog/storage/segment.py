@@ -414,6 +414,10 @@ class MapBudget:
                 del self._mapped[oldest]
                 oldest.unmap()
 
+    def forget_all(self) -> None:
+        """Know of none any more; their maps stay."""
+        self._mapped.clear()
+
 
 # Each mapped file holds a descriptor, and a process has about a thousand.
 _MAPPED_MAX = 256
