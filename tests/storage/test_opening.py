@@ -134,7 +134,8 @@ def test_looking_removes_nothing(path):
 
 
 def test_a_damaged_clustered_segment_without_a_catalog(path):
-    """What it told of channels is lost with it, so opening raises, or says which file it was."""
+    """Opening raises, or says which file it was; where only the index is damaged, nothing is lost,
+    and where nothing is left, what it told of channels is."""
     with open_log(path) as log:
         log.channel("a").publish("x")
         log.compact()
@@ -147,6 +148,13 @@ def test_a_damaged_clustered_segment_without_a_catalog(path):
     with open_log(path, on_corruption="gap") as log:
         assert [damage.path for damage in log.recovery.damage] == [path / SEALED]
         assert not log.recovery.clean
+        assert list(log.channels()) == ["a", "b"]
+        assert replayed(log.channel("a")) == ["x"]
+    os.remove(path / "catalog")
+    (path / SEALED).write_bytes(bytes(len(content)))
+    assert refused(path, chanlog.CorruptionError).path == path / SEALED
+    with open_log(path, on_corruption="gap") as log:
+        assert [damage.path for damage in log.recovery.damage] == [path / SEALED]
         assert list(log.channels()) == ["b"]
         assert replayed(log.channel("b")) == ["y"]
 
