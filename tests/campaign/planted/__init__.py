@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..campaign import Campaign
+from .run import PLANTED
 
 __all__ = ["CAMPAIGNS"]
 
-CAMPAIGNS: tuple[Campaign, ...] = ()
+CAMPAIGNS: tuple[Campaign, ...] = (PLANTED,)
