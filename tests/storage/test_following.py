@@ -80,6 +80,24 @@ def test_segments_that_are_joined_behind_its_back(path):
             assert datas(outside.channel("a").replay(40)) == ["more"]
 
 
+def test_a_reader_that_does_not_look_again_before_it_reads(path):
+    """A replay was asked for before the files were joined, and is read after."""
+    with open_log(path, segment_bytes=1 << 20) as log:
+        for number in range(4):
+            log.channel("a").publish_many([number] * 10)
+            log.channel(f"b-{number}").publish(b"x" * 1000)
+            if number < 3:
+                log.compact()
+        with look(path) as outside:
+            known = [segment.name for segment in outside._store.segments]
+            replay = outside.channel("a").replay()
+            for number in range(4):
+                log.channel(f"b-{number}").delete()
+            log.compact()
+            assert not (path / known[0]).exists()
+            assert datas(replay) == datas(log.channel("a").replay())
+
+
 def test_segments_that_are_gone_altogether(path):
     with open_log(path) as log:
         log.channel("gone").publish_many(range(50))
