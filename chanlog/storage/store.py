@@ -349,7 +349,7 @@ class Store:
                     reveal = Reveal(state, MESSAGES, state.next_offset, None, None)
             if reveal is not None and again and reveal.state.listeners is not None:
                 waiters += reveal.state.listeners.skipped(reveal.state.next_offset)
-            if reveal is None or reveal.kind == DELETED:
+            if reveal is None or header.kind in (CREATED, DELETED):
                 self.changed = ticket
             if reveal is not None and self.deferred:
                 self.unseen.append((ticket, reveal))

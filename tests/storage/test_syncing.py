@@ -201,12 +201,15 @@ def test_a_fork_is_seen_when_it_is_durable(path, disk):
         assert disk.held.wait(LIMIT)
         fork = log.channel("fork")
         subscription = fork.subscribe()
-        assert fork.info().end_offset == fork.info().durable_offset == 0
+        assert not subscription.ready
         assert subscription.get(timeout=0) is None
         waiting = spawn(subscription.get)
         until(lambda: log.statistics().waiters == 1)
+        asking = spawn(fork.info)
+        assert not any(future.done() for future in (forking, asking, waiting))
         disk.go.set()
         forking.result(LIMIT)
+        assert asking.result(LIMIT).exists
         assert waiting.result(LIMIT).data == "one"
         assert subscription.get(timeout=0).data == "two"
         assert fork.info().end_offset == fork.info().durable_offset == 2
