@@ -6,6 +6,7 @@ catalog                             the last snapshot of all channels
 0000000007.log                      raw segment 7, as it was written
 0000000003-0000000006.seg           segments 3 to 6, clustered by channel
 0000000007.log.torn-4711            a torn tail, from position 4711, kept aside
+0000000007.log.torn-4711.1          another one, from the same position
 *.tmp                               unfinished; removed by the next opening
 """
 
@@ -33,7 +34,7 @@ TEMPORARY = ".tmp"
 
 _RAW = re.compile(r"(\d{10})\.log")
 _CLUSTERED = re.compile(r"(\d{10})-(\d{10})\.seg")
-_TORN = re.compile(r"\d{10}\.log\.torn-\d+")
+_TORN = re.compile(r"\d{10}\.log\.torn-\d+(\.\d+)?")
 
 
 def raw_name(number: int) -> str:
@@ -46,9 +47,10 @@ def clustered_name(first: int, last: int) -> str:
     return f"{first:010d}-{last:010d}.seg"
 
 
-def torn_name(name: str, position: int) -> str:
-    """Where the tail of ``name`` that was cut at ``position`` is kept."""
-    return f"{name}.torn-{position}"
+def torn_name(name: str, position: int, place: int = 0) -> str:
+    """Where the tail of ``name`` that was cut at ``position`` is kept; ``place`` counts those that
+    were cut at the same position."""
+    return f"{name}.torn-{position}" + (f".{place}" if place else "")
 
 
 def temporary(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CorruptionError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
-from ..format.names import raw_name, torn_name
+from ..format.names import raw_name, temporary, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
 from .applying import apply, inside, name_lost
 from .scanning import (
@@ -348,8 +348,7 @@ class Recoverer:
         assert segment.file is not None
         if not store.read_only:
             if stop > position:
-                kept_as = torn_name(segment.name, position)
-                self._keep(segment, position, stop, kept_as)
+                kept_as = self._keep(segment, position, stop)
             if position == 0:
                 store.folder.remove(segment.name)
             else:
@@ -369,18 +368,44 @@ class Recoverer:
                 )
             )
 
-    def _keep(self, segment: RawSegment, start: int, stop: int, name: str) -> None:
-        """Copy the bytes into a file of their own, durably, before they are cut."""
+    def _keep(self, segment: RawSegment, start: int, stop: int) -> str:
+        """Copy the bytes into a file of their own, durably, before they are cut; returns its name.
+
+        What was kept before stays: an opening that was interrupted while it cut had copied all
+        that was there, and what is left of it now may be less.
+        """
         folder = self._store.folder
-        folder.remove(name)
-        file = folder.create(name)
+        names = folder.names()
+        place = 0
+        while torn_name(segment.name, start, place) in names:
+            place += 1
+        if place:
+            last = torn_name(segment.name, start, place - 1)
+            if self._holds(last, segment, start, stop):
+                folder.sync()
+                return last
+        name = torn_name(segment.name, start, place)
+        file = folder.create(temporary(name))
         try:
             for at in range(start, stop, _COPY_BYTES):
                 file.write(at - start, segment.map[at : min(at + _COPY_BYTES, stop)])
             file.sync()
         finally:
             file.close()
+        folder.rename(temporary(name), name)
         folder.sync()
+        return name
+
+    def _holds(self, name: str, segment: RawSegment, start: int, stop: int) -> bool:
+        """Whether a file holds just these bytes."""
+        file = self._store.folder.open(name, writable=False)
+        try:
+            return file.size() == stop - start and all(
+                file.read(at - start, _COPY_BYTES) == segment.map[at : min(at + _COPY_BYTES, stop)]
+                for at in range(start, stop, _COPY_BYTES)
+            )
+        finally:
+            file.close()
 
 
 def apply_clustered(

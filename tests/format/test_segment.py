@@ -141,6 +141,7 @@ def test_names_come_back(first, last):
         names.raw_name(first),
         names.clustered_name(first, last),
         names.torn_name(names.raw_name(first), last),
+        names.torn_name(names.raw_name(first), last, 3),
         names.temporary(names.CATALOG),
         names.MARKER,
         names.LOCK,

@@ -105,6 +105,26 @@ def test_a_torn_tail_on_a_disk(tmp_path, unsynced):
         assert log.recovery.torn == []
 
 
+def test_what_an_interrupted_opening_has_kept_stays(unsynced):
+    """Power went while an opening cut a tail it had kept aside. Some pages of it were zeros by
+    then; the next opening kept what was left, in place of the whole."""
+    tail = unsynced.tails[5]
+    kept = f"{SEGMENT}.torn-{tail}"
+    whole = unsynced.content[tail + 1 :]
+    for left, others in ((whole, []), (whole[:500], [f"{kept}.1"]), (b"", [])):
+        files = unsynced.with_content(unsynced.content[:tail] + b"\0" + left)
+        files[kept] = (b"\0" + whole).rstrip(b"\0")
+        folder = folder_of(files)
+        for _ in range(2):
+            with open_image(folder) as log:
+                assert contents(log) == unsynced.contents[5]
+            aside = [name for name in folder.names() if name.startswith(kept)]
+            assert aside == [kept, *others]
+            assert bytes_of(folder, kept) == files[kept]
+            for name in others:
+                assert bytes_of(folder, name) == (b"\0" + left).rstrip(b"\0")
+
+
 def test_later_segments_are_kept_aside_with_a_torn_tail(tmp_path):
     """The end of a segment was not durable, and neither was what followed in the next."""
     path = tmp_path / "log"
