@@ -156,6 +156,13 @@ class Cut(NamedTuple):
 Pages = dict[tuple[int, int], bytes]
 
 
+class Group(NamedTuple):
+    """States of one sort, made when asked for."""
+
+    count: int
+    make: Callable[[int], Cut]
+
+
 class Moment:
     """What is durable and what is not after ``step`` steps, the last of which was ``what``."""
 
@@ -187,6 +194,42 @@ class Moment:
         """A page as it was last synced."""
         return self._pending[place[0]].content.page(place[1])
 
+    def systematic(self) -> Iterator[Cut]:
+        """All kept, all lost; and each name, file, length, page, version and torn sector by itself.
+
+        There may be thousands of them; ``any_systematic`` makes one."""
+        for group in self._groups:
+            for place in range(group.count):
+                yield group.make(place)
+
+    def any_systematic(self, random: Random) -> Cut:
+        """One of them. Each sort is as likely as the others."""
+        group = random.choice([group for group in self._groups if group.count])
+        return group.make(random.randrange(group.count))
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        files = [(id, file) for id, file in self._pending.items() if file.pages]
+        lengths = [(id, place) for id, all in self._lengths.items() for place in range(len(all))]
+        places = list(self._versions)
+        versions = [
+            (place, number) for place in places for number in range(len(self._versions[place]) - 1)
+        ]
+        sectors = 2 * (PAGE_BYTES // SECTOR_BYTES - 1)
+        return [
+            Group(2, lambda at: self._cut(("all lost", "all kept")[at], at > 0)),
+            Group(2 if self.changes else 0, self._names_against_the_rest),
+            Group(3 * len(self.changes), lambda at: self._one_name(*divmod(at, 3))),
+            Group(3 * len(files), lambda at: self._one_file(*files[at // 3], at % 3)),
+            Group(len(lengths), lambda at: self._one_length(*lengths[at])),
+            Group(2 * len(places), lambda at: self._one_page(places[at // 2], at % 2)),
+            Group(len(versions), lambda at: self._one_version(*versions[at])),
+            Group(
+                sectors * len(places),
+                lambda at: self._one_sector(places[at // sectors], at % sectors),
+            ),
+        ]
+
     def _cut(self, what: str, kept: bool, **parts: Any) -> Cut:
         """Everything unsynced kept, or everything lost, but for some."""
         pages: Pages = {
@@ -201,63 +244,58 @@ class Moment:
             names[place] = not kept
         return Cut(what, tuple(names), pages, sizes)
 
-    def systematic(self) -> Iterator[Cut]:
-        """All kept, all lost; and each page, version, torn sector, length and name by itself."""
-        yield self._cut("all kept", True)
-        yield self._cut("all lost", False)
-        yield from self._each_name()
-        yield from self._each_file()
-        yield from self._each_page()
-        yield from self._each_sector()
+    def _names_against_the_rest(self, kept: int) -> Cut:
+        what = ("all but the names", "only the names")[kept]
+        return self._cut(what, not kept, names=range(len(self.changes)))
 
-    def _each_name(self) -> Iterator[Cut]:
-        count = len(self.changes)
-        if count:
-            yield self._cut("all names lost", True, names=range(count))
-            yield self._cut("names only", False, names=range(count))
-        for place, change in enumerate(self.changes):
-            said = " ".join(map(str, change[:-1]))
-            yield self._cut(f"lost: {said}", True, names=(place,))
-            yield self._cut(f"kept: {said}", False, names=(place,))
-            yield self._cut(f"lost from: {said}", True, names=range(place, count))
+    def _one_name(self, place: int, how: int) -> Cut:
+        said = " ".join(map(str, self.changes[place][:-1]))
+        if how == 2:
+            rest = range(place, len(self.changes))
+            return self._cut(f"names lost from: {said}", True, names=rest)
+        return self._cut(f"{('lost', 'kept')[how]}: {said}", not how, names=(place,))
 
-    def _each_file(self) -> Iterator[Cut]:
-        for id, file in self._pending.items():
-            old = {(id, number): self.base((id, number)) for number in file.pages}
+    def _one_file(self, id: int, file: Pending, how: int) -> Cut:
+        if how == 0:
             new = {(id, number): versions[-1] for number, versions in file.pages.items()}
-            if old:
-                yield self._cut(f"lost: file {id}", True, pages=old, sizes=self._size(id, 0))
-                yield self._cut(f"lost: the content of file {id}", True, pages=old)
-                everything = range(len(self.changes))
-                yield self._cut(
-                    f"kept: file {id}", False, pages=new, sizes=self._size(id, -1), names=everything
-                )
-            for place, size in enumerate(self._lengths.get(id, ())[:-1]):
-                yield self._cut(f"length {place} of file {id}", True, sizes={id: size})
+            return self._cut(
+                f"only file {id}", False, pages=new, sizes=self._size(id, -1),
+                names=range(len(self.changes)),
+            )  # fmt: skip
+        old = {(id, number): self.base((id, number)) for number in file.pages}
+        sizes = self._size(id, 0) if how == 1 else {}
+        what = f"lost: {'the content of ' if how == 2 else ''}file {id}"
+        return self._cut(what, True, pages=old, sizes=sizes)
 
     def _size(self, id: int, place: int) -> dict[int, int]:
         return {id: self._lengths[id][place]} if id in self._lengths else {}
 
-    def _each_page(self) -> Iterator[Cut]:
-        everything = range(len(self.changes))
-        sizes = {id: lengths[-1] for id, lengths in self._lengths.items()}
-        for place, versions in self._versions.items():
-            said = f"page {place[1]} of file {place[0]}"
-            yield self._cut(f"lost: {said}", True, pages={place: self.base(place)})
-            yield self._cut(
-                f"kept: {said}", False, pages={place: versions[-1]}, sizes=sizes, names=everything
-            )
-            for number, version in enumerate(versions[:-1]):
-                yield self._cut(f"version {number} of {said}", True, pages={place: version})
+    def _one_length(self, id: int, place: int) -> Cut:
+        size = self._lengths[id][place]
+        return self._cut(f"length {size} of file {id}", True, sizes={id: size})
 
-    def _each_sector(self) -> Iterator[Cut]:
-        for place, versions in self._versions.items():
-            old, new = self.base(place), versions[-1]
-            said = f"page {place[1]} of file {place[0]}"
-            for at in range(SECTOR_BYTES, PAGE_BYTES, SECTOR_BYTES):
-                for what, page in (("", torn(new, old, at)), (" backward", torn(old, new, at))):
-                    if page not in (old, new):
-                        yield self._cut(f"torn{what} at {at}: {said}", True, pages={place: page})
+    def _one_page(self, place: tuple[int, int], kept: int) -> Cut:
+        said = f"page {place[1]} of file {place[0]}"
+        if not kept:
+            return self._cut(f"lost: {said}", True, pages={place: self.base(place)})
+        return self._cut(
+            f"only {said}", False, pages={place: self._versions[place][-1]},
+            sizes={id: lengths[-1] for id, lengths in self._lengths.items()},
+            names=range(len(self.changes)),
+        )  # fmt: skip
+
+    def _one_version(self, place: tuple[int, int], number: int) -> Cut:
+        said = f"version {number} of page {place[1]} of file {place[0]}"
+        return self._cut(said, True, pages={place: self._versions[place][number]})
+
+    def _one_sector(self, place: tuple[int, int], at: int) -> Cut:
+        old, new = self.base(place), self._versions[place][-1]
+        backward, number = divmod(at, PAGE_BYTES // SECTOR_BYTES - 1)
+        split = (number + 1) * SECTOR_BYTES
+        page = torn(old, new, split) if backward else torn(new, old, split)
+        how = "backward" if backward else "forward"
+        said = f"page {place[1]} of file {place[0]} torn {how} at {split}"
+        return self._cut(said, True, pages={place: page})
 
     def random(self, random: Random) -> Cut:
         """Any of them."""

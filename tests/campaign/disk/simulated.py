@@ -115,6 +115,11 @@ class SimulatedDisk:
         """What a program would find now, with the power on."""
         return {name: self.content_of(inode) for name, inode in self.names.items()}
 
+    def read(self, name: str) -> bytes:
+        """The content of one file now."""
+        inode = self.names[name]
+        return inode.content.whole if inode.buffer is None else inode.buffer[: inode.size]
+
     def content_of(self, inode: Inode) -> Content:
         """The content of a file now."""
         if inode.buffer is None:
