@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chanlog.errors import FormatError
 from chanlog.format.batch import (
     CONFIGURED,
     CREATED,
@@ -28,6 +29,7 @@ from chanlog.format.records import encode_record
 from chanlog.host import MemoryFolder
 from chanlog.storage.applying import Reveal, apply, inside
 from chanlog.storage.segment import RawSegment
+from chanlog.storage.snapshot import CatalogMeta
 from chanlog.storage.state import ChannelState
 from chanlog.storage.table import ChannelTable
 
@@ -274,3 +276,20 @@ def test_everything_again_from_the_start(folder):
                 apply(store.table, store.active, place, inner, store.active.map)
             position += header.length
         assert contents(log) == before
+
+
+def test_a_channel_that_comes_back_under_a_name_that_is_taken(log):
+    """Its segment had been removed and a crash brought it back: the newer one keeps the name."""
+    log.create(5, "a")
+    log.create(3, "a")
+    assert log.table.find_id(3) is None
+    assert log.table.find("a") is log.state(5)
+    assert log.publish(3, 0) is None
+    assert log.table.count == 1
+
+
+@pytest.mark.parametrize("content", [None, 7, [], [b"id", [1], 0, True, False], [1, 2, 3]])
+def test_a_catalog_that_says_something_else(content):
+    """It is refused in the one way in which damage is, so that opening rebuilds it."""
+    with pytest.raises(FormatError):
+        CatalogMeta.decode(pack(content))

@@ -318,6 +318,10 @@ def test_a_deleted_fork_that_its_parent_still_lists(tmp_path):
         id = fork.state.id
         fork.delete()
         parent.state.children.append(id)
+        # And the same one generation on.
+        other = parent.fork("other", at=3)
+        other.state.children.append(id)
+        other.trim(3)
         parent.trim(10)
         log.compact()
         assert all(not s.index.messages for s in log._store.segments[:-1])

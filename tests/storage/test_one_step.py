@@ -186,10 +186,23 @@ def test_a_signal_before_a_deleted_channel_is_forgotten(log, monkeypatch):
         assert list(log.channels()) == []
 
 
+def test_a_signal_behind_a_delete(log):
+    """The channel is gone already, and there is nothing left to complete."""
+    channel = log.channel("a")
+    channel.publish("x")
+    log._store.on_death = once(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        channel.delete()
+    assert list(log.channels()) == []
+    assert log._store.table.count == 0
+    assert log.channel("a").publish("another") == 0
+
+
 # Waiting.
 
 
-def test_a_signal_while_a_channel_gets_its_listeners(log):
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_signal_while_a_channel_gets_its_listeners(log, behind):
     """The channel had listeners and was not in the list of those that somebody listens to, and
     never came into it: closing the log woke nobody there."""
     store = log._store
@@ -199,6 +212,8 @@ def test_a_signal_while_a_channel_gets_its_listeners(log):
         add_signalled = staticmethod(once(KeyboardInterrupt()))
 
         def add(self, item: Any) -> None:
+            if behind:
+                super().add(item)
             self.add_signalled()
             super().add(item)
 
@@ -206,6 +221,7 @@ def test_a_signal_while_a_channel_gets_its_listeners(log):
     with pytest.raises(KeyboardInterrupt):
         channel.subscribe(types={"t"})
     assert log.statistics().waiters == 0
+    assert store.everybody() == []
     waiting = spawn(channel.subscribe().get)
     until(lambda: log.statistics().waiters == 1)
     log.close()
