@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import calls, crowds, damage, disk, kills, planted, races
+from . import calls, crowds, damage, disk, kills, mutants, planted, races
 from .campaign import Campaign, Outcome, Progress
 
 CAMPAIGNS: tuple[Campaign, ...] = tuple(
     campaign
-    for folder in (disk, calls, damage, kills, races, crowds, planted)
+    for folder in (disk, calls, damage, kills, races, crowds, planted, mutants)
     for campaign in folder.CAMPAIGNS
 )
 
