@@ -97,6 +97,7 @@ def test_a_column_of_many_values():
     values = [f"value-{number}" for number in range(300)]
     assert list(column(to_column(values), 300)) == values
     assert list(column(to_column(values[:256] * 2), 512)) == values[:256] * 2
+    assert [len(to_column(values[:count] * 2)) for count in (255, 256, 257)] == [2, 2, 1]
 
 
 @given(st.lists(batches(1), min_size=1, max_size=9))
