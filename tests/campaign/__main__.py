@@ -13,6 +13,7 @@ from typing import Any
 
 from . import calls, crowds, damage, disk, kills, mutants, planted, races
 from .campaign import Campaign, Outcome, Progress
+from .table import table
 
 CAMPAIGNS: tuple[Campaign, ...] = tuple(
     campaign
@@ -30,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="stop each campaign after so long")
     parser.add_argument("--record", type=Path, help="append what was found to this file, as JSON")
+    parser.add_argument("--table", type=Path, help="print what such a file holds, as Markdown")
     options = parser.parse_args(arguments)
+    if options.table is not None:
+        print(table(options.table))
+        return 0
     known = {campaign.name: campaign for campaign in CAMPAIGNS}
     unknown = [name for name in options.name if name not in known and name != "all"]
     if unknown:
