@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
-from mmap import ACCESS_READ, ACCESS_WRITE, mmap
+from mmap import ACCESS_READ, ACCESS_WRITE, PAGESIZE, mmap
 from pathlib import Path
 
 from ..errors import DiskFull, LogLocked, NotALog
@@ -72,8 +72,12 @@ class DiskFile(File):
             raise _named(error, self._path) from None
 
     def allocate(self, start: int, stop: int) -> None:
+        # A store faults in a whole page, and where blocks are smaller it needs all of them: there
+        # is no way to refuse it but a signal.
+        first = start - start % PAGESIZE
+        stop = max(stop, min(stop + -stop % PAGESIZE, self.size()))
         try:
-            os.posix_fallocate(self._descriptor, start, stop - start)
+            os.posix_fallocate(self._descriptor, first, stop - first)
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise _told(error, self._path) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import fcntl
+import mmap
 import os
 import subprocess
 import threading
@@ -80,6 +81,50 @@ def test_no_room_is_told_apart(folder, monkeypatch, code):
                 call()
             assert raised.value.errno == code
             assert raised.value.path.parent == folder.path
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "pages"),
+    [(0, 1, (0, 1)), (1, 4097, (0, 2)), (5000, 5048, (1, 2)), (8192, 12288, (2, 3))],
+)
+def test_room_is_reserved_in_pages(folder, monkeypatch, start, stop, pages):
+    """On an ext4 with blocks of 1 KiB only the blocks in question were reserved. A store into one
+    of them had the system look for the rest of its page, and on a full disk the process died of
+    SIGBUS.
+    """
+    reserved = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, at, count: reserved.append((at, count)))
+    file = folder.create("f")
+    file.truncate(16 * mmap.PAGESIZE)
+    scale = mmap.PAGESIZE // 4096
+    file.allocate(start * scale, stop * scale)
+    first, last = pages
+    assert reserved == [(first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE)]
+    file.close()
+
+
+def test_reserving_room_changes_nothing(folder, monkeypatch):
+    """Where it can only be reserved by writing zeros, what is in the first page must stay."""
+
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    file = folder.create("f")
+    file.write(0, b"x" * 5000)
+    file.truncate(20_000)
+    file.allocate(5000, 9000)
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    file.allocate(5000, 9000)
+    assert file.read(0, 20_000) == b"x" * 5000 + bytes(15_000)
+    file.close()
+
+
+def test_reserving_room_makes_no_file_longer(folder):
+    file = folder.create("f")
+    file.truncate(5000)
+    file.allocate(100, 5000)
+    assert file.size() == 5000
     file.close()
 
 
