@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from ..errors import CorruptionError, FormatError, FormatTooNew
+from ..errors import CorruptionError, DiskFull, FormatError, FormatTooNew
 from ..format.batch import (
     HEADER,
     HEADER_BYTES,
@@ -83,6 +83,21 @@ class RawSegment:
         self.index: dict[int, array[int]] = {}
         self.load: Callable[[int], bytes | memoryview] | None = None
         self.loadable: Sequence[int] = ()
+
+    def write(self, position: int, content: bytes) -> None:
+        """Write all of it through the file or, where the room that was reserved is not given,
+        nothing. Raises ``DiskFull``.
+
+        For many pages that are to be synced: faulting each in costs more than the call.
+        """
+        assert self.file is not None
+        try:
+            self.file.write(position, content)
+        except DiskFull:
+            # Zeros get as far as the content did.
+            with suppress(DiskFull):
+                self.file.write(position, bytes(len(content)))
+            raise
 
     def positions(self, channel: int) -> array[int]:
         """Where this channel's batches of messages are, in order; grows while the segment does."""

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from zlib import crc32
 
 from ..errors import (
+    DiskFull,
     ForkedProcess,
     LogClosed,
     LogFailed,
@@ -319,11 +320,12 @@ class Store:
         """Put the bytes in place, apply them, and return whom to wake."""
         try:
             if large and active.file is not None:
-                # Many pages that are to be synced: faulting each in costs more than the call.
-                active.file.write(position, content)
+                active.write(position, content)
             else:
                 active.map[position : position + len(content)] = content
             return self._take_in(active, position, len(content))
+        except DiskFull:
+            raise
         except OSError as error:
             raise self._fail(error) from error
         except BaseException:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -243,3 +245,38 @@ def test_readers_and_writers_go_on_during_a_sync(disk, host, switch):
     assert not publishing.done()
     switch.gate.set()
     assert publishing.result(LIMIT) == 1
+
+
+@pytest.mark.parametrize("taken", [0, 1, 48, 20_000, 69_999])
+def test_room_that_was_reserved_and_is_not_given(disk, monkeypatch, tmp_path, face, taken):
+    """A large message that is to be durable is written by a call, and the call can be refused for
+    want of room although it was reserved: the limit on the size of files was lowered, or the file
+    system copies on write. That failed the whole log, with ``DiskFull`` as its reason, which says
+    that nothing was written and that one may try again.
+    """
+    log = disk.open(sync="os", segment_bytes=1 << 20)
+    channel = log.channel("w")
+    channel.publish("before")
+    honest, refusing = os.pwrite, True
+    limit = log._store.active.tail + taken
+
+    def pwrite(descriptor, content, position):
+        if refusing and position >= limit:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        some = memoryview(content)[: limit - position] if refusing else content
+        return honest(descriptor, some, position)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    for _ in range(2):
+        with pytest.raises(chanlog.DiskFull):
+            face(channel).publish(b"x" * 70_000, durable=True)
+    shutil.copytree(disk.path, tmp_path / "killed")
+    assert replayed(channel) == ["before"]
+    refusing = False
+    assert face(channel).publish(b"y" * 70_000, durable=True) == 1
+    log.close()
+    with disk.open() as log:
+        assert replayed(log.channel("w")) == ["before", b"y" * 70_000]
+    with chanlog.open(tmp_path / "killed") as log:
+        assert log.recovery.torn == []
+        assert replayed(log.channel("w")) == ["before"]
