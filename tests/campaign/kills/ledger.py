@@ -23,6 +23,7 @@ class Ledger:
     def __init__(self, mode: str = "kill", slots: int = 512) -> None:
         self.mode = mode
         self.slots = memoryview(mmap(-1, 8 * slots)).cast("Q")
+        self.frozen: list[int] | None = None
         self.tallies: list[Tally] = []
         self._used = 0
 
@@ -30,6 +31,18 @@ class Ledger:
         """The place of a number that nobody has yet."""
         self._used += 1
         return self._used - 1
+
+    def freeze(self) -> None:
+        """From here on nothing that is promised counts: the power is about to be cut.
+
+        While it is, the system may say that something is durable which never will be. XFS, shut
+        down in the middle of an fsync, forgets that there was something to wait for.
+        """
+        self.frozen = list(self.slots)
+
+    def thaw(self) -> None:
+        """It has been checked, and settled."""
+        self.frozen = None
 
     def tally(self, what: str) -> Tally:
         """A new tally; ``what`` names it where something is wrong."""
@@ -76,7 +89,8 @@ class Tally:
         """How much must be there."""
         if self.ledger.mode == "kill":
             return max(self.done, self.seen)
-        return max(self.durable, self.synced, self.promised)
+        slots = self.ledger.frozen or self.ledger.slots
+        return max(slots[place] for place in (self._durable, self._synced, self._promised))
 
     def judge(self, found: int) -> int:
         """Hold ``found`` against what was promised, and return it. Raises ``Violation``."""

@@ -30,7 +30,7 @@ def test_killed_at_random_moments() -> None:
     outcome = passed(KILL)
     assert int(outcome.facts["acknowledged"]) > 10 * KILL.small
     assert int(outcome.facts["closed before the kill"]) > 0
-    assert int(outcome.facts["killed while opening"]) > 0
+    assert int(outcome.facts["died while opening"]) > 0
 
 
 class Played(NamedTuple):
