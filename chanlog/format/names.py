@@ -13,6 +13,7 @@ catalog                             the last snapshot of all channels
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 __all__ = [
     "CATALOG",
@@ -23,6 +24,7 @@ __all__ = [
     "parse_clustered",
     "parse_raw",
     "raw_name",
+    "segment_files",
     "temporary",
     "torn_name",
 ]
@@ -68,6 +70,28 @@ def parse_clustered(name: str) -> tuple[int, int] | None:
     """The first and last segment in a clustered file, or ``None`` for another name."""
     match = _CLUSTERED.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def segment_files(
+    names: Iterable[str],
+) -> tuple[list[tuple[tuple[int, int], str]], list[str]]:
+    """The segments among ``names`` as (first and last number, name), in order; and the leftovers.
+
+    A file whose numbers another, clustered file covers is what that was made from, and left over.
+    """
+    clustered = {span: name for name in names if (span := parse_clustered(name)) is not None}
+    spans = list(clustered.items())
+    spans += [((number, number), name) for name in names if (number := parse_raw(name)) is not None]
+    found, leftovers = [], []
+    for span, name in sorted(spans):
+        if any(
+            first <= span[0] and span[1] <= last and other != name
+            for (first, last), other in clustered.items()
+        ):
+            leftovers.append(name)
+        else:
+            found.append((span, name))
+    return found, leftovers
 
 
 def is_ours(name: str) -> bool:

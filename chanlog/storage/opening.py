@@ -22,6 +22,7 @@ from ..format.names import (
     parse_clustered,
     parse_raw,
     raw_name,
+    segment_files,
     temporary,
 )
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
@@ -188,30 +189,19 @@ def _write_marker(folder: Folder, host: Host) -> bytes:
 
 
 def _list_segments(store: Store) -> tuple[list[RawSegment], list[ClusteredSegment]]:
-    """The segments that count. A file whose numbers another, clustered file covers is what it was
-    made from, and is removed."""
-    names = sorted(store.folder.names())
-    ranges = [(span, name) for name in names if (span := parse_clustered(name)) is not None]
-    ranges += [((n, n), name) for name in names if (n := parse_raw(name)) is not None]
-    covers = [span for span, name in ranges if parse_clustered(name) is not None]
+    """The segments that count. Leftovers of clustering, and what is unfinished, are removed."""
+    names = store.folder.names()
+    found, leftovers = segment_files(names)
     raws: list[RawSegment] = []
     clustered: list[ClusteredSegment] = []
-    for span, name in sorted(ranges):
-        is_clustered = parse_clustered(name) is not None
-        if any(
-            first <= span[0] and span[1] <= last and not (is_clustered and (first, last) == span)
-            for first, last in covers
-        ):
-            if not store.read_only:
-                store.folder.remove(name)
-        elif is_clustered:
+    for span, name in found:
+        if parse_clustered(name) is not None:
             clustered.append(clustered_segment(store, *span))
         else:
             raws.append(_open_raw(store, span[0]))
     if not store.read_only:
-        for name in names:
-            if name.endswith(TEMPORARY):
-                store.folder.remove(name)
+        for name in [*leftovers, *(name for name in names if name.endswith(TEMPORARY))]:
+            store.folder.remove(name)
     return raws, clustered
 
 

@@ -18,7 +18,7 @@ from ..format.batch import (
     read_header,
 )
 from ..format.catalog import Catalog
-from ..format.names import CATALOG, parse_clustered, parse_raw, raw_name
+from ..format.names import CATALOG, parse_raw, raw_name, segment_files
 from ..format.records import decode_created
 from ..format.segment import (
     SEGMENT_HEADER_BYTES,
@@ -29,7 +29,7 @@ from ..format.segment import (
 from ..host import Folder
 from .applying import inside
 from .opening import read_log_id
-from .scanning import batch_at, inside_damaged_frame, last_nonzero, next_batch
+from .scanning import batch_at, batches_of_any_salt, inside_damaged_frame, last_nonzero, next_batch
 from .snapshot import CatalogMeta
 
 __all__ = ["Problem", "Verification", "verify_folder"]
@@ -74,24 +74,24 @@ class Verifier:
         self._ends: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self._starts: dict[int, int] = {}
-        self._missing: list[tuple[int, int, Problem]] = []
+        self._missing: list[tuple[int, int, int, Problem]] = []
+        # The log position at which the segment that is walked begins, and where its batches end.
+        self._start = 0
+        self._tail: int | None = None
         # Whether something in this segment is damaged, and is said already.
         self._holes = False
         # Damage in a raw segment counts as such if something behind it says it was durable.
         self._open_ends: list[tuple[int, Problem]] = []
+        # The same where a segment ends, and nothing is there that could be damaged.
+        self._ends_early: list[tuple[int, Problem]] = []
         self._durable = 0
 
     def run(self) -> Verification:
         """Walk all of it."""
         read_log_id(self._folder)
-        spans = []
-        for name in self._folder.names():
-            number = parse_raw(name)
-            span = parse_clustered(name) if number is None else (number, number)
-            if span is not None:
-                spans.append((span, name))
         contents = []
-        for span, name in sorted(spans):
+        # A power cut may have brought back what was clustered; the next opening removes it.
+        for span, name in segment_files(self._folder.names())[0]:
             try:
                 file = self._folder.open(name, writable=False)
             except FileNotFoundError:
@@ -107,16 +107,24 @@ class Verifier:
             last = max(last, span[1])
             content = file.read(0, file.size())
             file.close()
+            self._start = span[0] << 32
             self._segment(span, name, content)
+            self._unended(name, span == contents[-1][0])
         if self._durable > (last + 1) << 32 | SEGMENT_HEADER_BYTES:
             self._gone(last + 1)
-        for channel, base, problem in self._missing:
+        ends = [position for position, _ in self._open_ends + self._ends_early]
+        # The next opening cuts the log here, with all that follows.
+        stop = min((end for end in ends if end >= self._durable), default=1 << 128)
+        for channel, base, position, problem in self._missing:
             # What compaction has dropped below the start offset is not missing.
-            if base > self._starts.get(channel, 0):
+            if base > self._starts.get(channel, 0) and position < stop:
                 self._found.problems.append(problem)
         for position, problem in self._open_ends:
             durable = position < self._durable
             (self._found.problems if durable else self._found.torn).append(problem)
+        for position, problem in self._ends_early:
+            if position < self._durable:
+                self._found.problems.append(problem)
         return self._found
 
     def _problem(self, name: str, start: int, stop: int, text: str) -> Problem:
@@ -165,12 +173,11 @@ class Verifier:
     def _segment(self, span: tuple[int, int], name: str, content: bytes) -> None:
         self._found.segments += 1
         self._holes = False
+        self._tail = None
         try:
             header = read_segment_header(content)
         except FormatError as error:
-            # A power cut may leave a raw segment that was just created without any content.
-            if content.strip(b"\0") or parse_raw(name) is None:
-                self._wrong(name, 0, SEGMENT_HEADER_BYTES, str(error))
+            self._beheaded(span[0], name, content, str(error))
             return
         if parse_raw(name) is None:
             # It took its place when all before it was durable.
@@ -180,6 +187,28 @@ class Verifier:
             self._raw(span[0], name, content, header.salt)
 
     # Raw segments.
+
+    def _beheaded(self, number: int, name: str, content: bytes, text: str) -> None:
+        """The header is not right: a power cut may leave that of a raw segment which was just
+        created, with anything behind it, or nothing."""
+        if parse_raw(name) is None:
+            self._wrong(name, 0, SEGMENT_HEADER_BYTES, text)
+            return
+        for _, header in batches_of_any_salt(content, SEGMENT_HEADER_BYTES, len(content)):
+            if header.mark >> 32 == number:
+                self._durable = max(self._durable, header.mark)
+        if content.strip(b"\0"):
+            problem = self._problem(name, 0, SEGMENT_HEADER_BYTES, text)
+            self._open_ends.append((self._start | SEGMENT_HEADER_BYTES, problem))
+        else:
+            self._tail = SEGMENT_HEADER_BYTES
+
+    def _unended(self, name: str, last: bool) -> None:
+        """Behind the batches of a segment are zeros, which is how the last one ends."""
+        if self._tail is not None and not (last and self._start | self._tail >= self._durable):
+            text = "the segment ends here, and the log went on"
+            problem = self._problem(name, self._tail, self._tail, text)
+            self._ends_early.append((self._start | self._tail, problem))
 
     def _raw(self, number: int, name: str, content: bytes, salt: int) -> None:
         position = SEGMENT_HEADER_BYTES
@@ -193,6 +222,7 @@ class Verifier:
                 continue
             stop = last_nonzero(content, position, len(content))
             if stop == position:
+                self._tail = position
                 return
             if inside_damaged_frame(content, position, len(content), salt):
                 # What is damaged is inside of it, and is met there.
@@ -231,7 +261,7 @@ class Verifier:
             channel = self._names.get(header.channel, f"number {header.channel}")
             text = f"offsets {expected} to {header.base} of {channel!r} are missing"
             problem = self._problem(name, position, position + header.length, text)
-            self._missing.append((header.channel, header.base, problem))
+            self._missing.append((header.channel, header.base, self._start | position, problem))
         elif header.base < expected:
             self._wrong(
                 name, position, position + header.length,

@@ -73,6 +73,62 @@ def test_every_byte_of_a_segment(told):
     assert chanlog.verify(path).problems == []
 
 
+def test_what_clustering_has_left_over_is_not_there_twice(path):
+    """A power cut brought back the raw segment that had been clustered, and verify told of damage
+    that was none."""
+    with open_log(path) as log:
+        tell(log)
+        log._store.roll()
+        left = (path / RAW).read_bytes()
+        log.compact()
+    assert not (path / RAW).exists()
+    (path / RAW).write_bytes(left)
+    assert chanlog.verify(path).problems == []
+    with open_log(path):
+        assert not (path / RAW).exists()
+
+
+def test_what_power_took_is_torn_and_no_damage(path):
+    """Whole segments that were never synced: one lost its header, its tail, or all of it, and what
+    follows is not missing but torn, as opening sees it."""
+    with open_log(path) as log:
+        channel = log.channel("agent")
+        channel.publish("durable", durable=True)
+        for number in range(3):
+            log._store.roll()
+            channel.publish_many([f"{number}-{place}" for place in range(3)])
+        files = {file.name: file.read_bytes() for file in path.iterdir()}
+        second = "0000000002.log"
+        for start, stop, torn in ((0, 64, [second]), (70, 90, [second]), (0, 4096, [])):
+            content = bytearray(files[second])
+            content[start:stop] = bytes(stop - start)
+            (path / second).write_bytes(bytes(content))
+            found = chanlog.verify(path)
+            assert found.problems == []
+            assert [problem.path.name for problem in found.torn] == torn
+        (path / second).write_bytes(files[second])
+        found = chanlog.verify(path)
+        assert (found.problems, found.torn) == ([], [])
+
+
+def test_a_segment_that_ends_below_what_was_durable(path):
+    """Zeros are how the last segment ends, but not where it was durable."""
+    with open_log(path) as log:
+        channel = log.channel("agent")
+        channel.publish("first")
+        tail = log._store.active.tail
+        channel.publish("second")
+    content = (path / RAW).read_bytes()
+    (path / RAW).write_bytes(content[:tail] + bytes(len(content) - tail))
+    (problem,) = chanlog.verify(path).problems
+    assert (problem.path, problem.start) == (path / RAW, tail)
+    with open_log(path, read_only=True) as log, pytest.raises(chanlog.CorruptionError):
+        list(log.channel("agent").replay())
+    (path / RAW).write_bytes(bytes(len(content)))
+    (problem,) = chanlog.verify(path).problems
+    assert problem.start == 64
+
+
 def test_messages_that_are_damaged_are_named(path):
     with open_log(path) as log:
         for number in range(5):
@@ -144,9 +200,17 @@ def test_a_segment_without_a_header(path):
     flip(path / RAW, 3)
     (problem,) = chanlog.verify(path).problems
     assert (problem.path, problem.start) == (path / RAW, 0)
-    # One of nothing but zeros was being created when its owner died.
+    # Nothing but zeros is no better where something was durable.
+    content = (path / RAW).read_bytes()
     (path / RAW).write_bytes(bytes(4096))
-    assert chanlog.verify(path).problems == []
+    (problem,) = chanlog.verify(path).problems
+    assert problem.path == path / RAW
+    (path / RAW).write_bytes(content)
+    flip(path / RAW, 3)
+    # One of nothing but zeros was being created when its owner died.
+    (path / "0000000003.log").write_bytes(bytes(4096))
+    found = chanlog.verify(path)
+    assert (found.problems, found.torn) == ([], [])
 
 
 def test_a_file_that_goes_while_it_looks(path):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import chanlog
 from chanlog.errors import LogNotFound
 from chanlog.host import Host
+from chanlog.storage.verifying import verify_folder
 
 from ...storage.worlds import SEGMENT_BYTES, Bytes, Ticks
 from .author import PATH
@@ -56,7 +57,7 @@ def check(
 
     ``bounds`` are the fewest and the most units that may be there. ``kept`` is what an earlier
     opening had cut and must still be somewhere. With ``use`` the log is also written, closed and
-    opened again; with ``look`` it is read from outside before.
+    opened again; with ``look`` it is read and verified from outside before.
     """
     try:
         return _check(files, history, bounds, now_ns, kept, use, look)
@@ -98,10 +99,13 @@ def _look(
     """What a reader finds who changes nothing; ``None`` if there is no log yet."""
     disk = SimulatedDisk(files)
     try:
+        problems = verify_folder(disk.folder(), None).problems
         log = _opened(disk, now_ns, read_only=True)
     except LogNotFound:
         return None
     log._closed = True
+    if problems:
+        raise Wrong(f"verifying tells of {problems[0]}")
     units = _units(log, history, bounds)
     disk.observe()
     if disk.step:
