@@ -8,6 +8,7 @@ from random import Random
 from chanlog import Retention
 
 from .author import Author
+from .history import ChannelModel
 from .power import Moment
 
 __all__ = ["LIVES", "SCENARIOS", "World"]
@@ -181,7 +182,7 @@ def anything(author: Author) -> None:
     for _ in range(45):
         what = random.randrange(20)
         live = [m for m in author.history.models.values() if not m.deleted]
-        model = random.choice(live) if live else author.model("a")
+        model = random.choice(live) if live else ChannelModel("a")
         name, end = model.name, len(model.messages)
         if what < 7 and not model.ended:
             author.publish(name, author.payload(random.choice((0, 0, 200, 9000))))
