@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from threading import TIMEOUT_MAX, Lock, current_thread, main_thread
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..host import monotonic
 
@@ -173,7 +173,7 @@ class Tail:
     """The last messages of one type: where they end, and where those of others than the last
     sender end. So for any sender it is known at once whether anybody else has said something."""
 
-    __slots__ = ("end", "other_end", "sender", "since")
+    __slots__ = ("__weakref__", "end", "other_end", "sender", "since")
 
     def __init__(self, since: int) -> None:
         # From which offset on it knows everything.
@@ -207,23 +207,26 @@ class ChannelListeners:
     the types somebody has asked for, ``total`` is for those who only leave out their own.
     """
 
-    __slots__ = ("_sweep_at", "_woken", "tails", "total", "waiting")
+    __slots__ = ("_sweep_at", "_tails_sweep_at", "_woken", "tails", "total", "waiting")
 
     def __init__(self) -> None:
-        self._sweep_at = _SWEEP_MIN
+        self._sweep_at = self._tails_sweep_at = _SWEEP_MIN
         self.waiting: dict[Waiter, None] = {}
         # The waiters that were taken last: if a signal interrupts whoever took them before they
         # are woken, ``changed`` still finds them.
         self._woken: dict[Waiter, None] = {}
-        self.tails: dict[str | None, Tail] = {}
+        # Weakly, for a subscription that is dropped tells nobody, and each may ask for a type of
+        # its own.
+        self.tails: dict[str | None, ref[Tail]] = {}
         self.total: Tail | None = None
 
     def published(self, type: str | None, sender: str | None, end: int) -> list[Any] | None:
         """Note it, and take those who wait for such a message."""
         if self.tails:
             tracked = self.tails.get(type)
-            if tracked is not None:
-                tracked.note(sender, end)
+            tail = tracked() if tracked is not None else None
+            if tail is not None:
+                tail.note(sender, end)
         if self.total is not None:
             self.total.note(sender, end)
         if not self.waiting and not self._woken:
@@ -277,14 +280,22 @@ class ChannelListeners:
 
     def skipped(self, end: int) -> list[Any]:
         """Messages below ``end`` have come whose types nobody told: take everybody who waits."""
-        for tail in (*self.tails.values(), self.total):
+        for tail in (*(tracked() for tracked in self.tails.values()), self.total):
             if tail is not None:
                 tail.since = end
         return self.changed()
 
     def track(self, type: str, end: int) -> Tail:
         """The tail of a type, which knows everything from ``end`` on at the latest."""
-        return self.tails.setdefault(type, Tail(end))
+        tracked = self.tails.get(type)
+        tail = tracked() if tracked is not None else None
+        if tail is None:
+            tail = Tail(end)
+            self.tails[type] = ref(tail)
+            if len(self.tails) >= self._tails_sweep_at:
+                self.tails = {t: kept for t, kept in self.tails.items() if kept() is not None}
+                self._tails_sweep_at = max(_SWEEP_MIN, 2 * len(self.tails))
+        return tail
 
     def track_total(self, end: int) -> Tail:
         """The same for messages of every type."""

@@ -340,6 +340,21 @@ def test_loops_that_die_are_forgotten_without_a_publish(log, channel):
     assert [ref for ref in loops if ref() is not None] == []
 
 
+def test_types_that_nobody_asks_for_any_more_are_forgotten(channel):
+    """Whoever waits for the answer to each of its questions may well ask for a type of its own.
+    What a channel kept of each type was never given back."""
+    channel.publish("exists")
+    keeper = channel.subscribe(types={"kept"}, live=True)
+    for n in range(1000):
+        with channel.subscribe(types={f"answer-{n}"}, live=True) as reader:
+            channel.publish(n, type=f"answer-{n}")
+            assert reader.get(timeout=0).data == n
+    assert len(channel.state.listeners.tails) < 50
+    assert not keeper.ready
+    channel.publish("now", type="kept")
+    assert keeper.get(timeout=0).data == "now"
+
+
 def test_a_channel_on_which_a_dead_loop_waits_expires(store, clock):
     """Nobody waits on it any more."""
     log = store.open(host=host_with(clock))
