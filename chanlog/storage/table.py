@@ -109,7 +109,9 @@ class ChannelTable:
         self.count -= 1
 
     def remove(self, state: ChannelState) -> None:
-        """``state`` was deleted, and no fork needs it any more."""
+        """``state`` was deleted, and no fork needs it any more. Whoever has a handle of it must
+        not keep a segment alive, for it is not told any more when that is rewritten."""
+        state.segment = None
         # First: from here on the catalog does not bring it back.
         self.removed.add(state.id)
         self.changed.pop(state.id, None)

@@ -389,3 +389,16 @@ def test_only_so_many_files_are_mapped(tmp_path, monkeypatch):
         oldest = sealed[0]
         oldest.unmap()
         assert bytes(oldest.map[:4]) == (path / oldest.name).read_bytes()[:4]
+
+
+def test_a_handle_of_a_deleted_channel_keeps_no_segment(tmp_path):
+    """The last segment that a channel was published in was kept by whoever still had a handle of
+    it after it was deleted, with all that was known of the other channels in there."""
+    with open_log(tmp_path / "log") as log:
+        handle = log.channel("a")
+        handle.publish("x")
+        segment = weakref.ref(log._store.active)
+        handle.delete()
+        log.compact()
+        gc.collect()
+        assert segment() is None
