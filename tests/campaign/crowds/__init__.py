@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..campaign import Campaign
-from . import soak
+from . import crowd, soak
 
 __all__ = ["CAMPAIGNS"]
 
 CAMPAIGNS: tuple[Campaign, ...] = (
+    Campaign("crowds", "many subscribers, loops, channels, exits", "crowds", 18, 5000, crowd.run),
     Campaign("soak", "everything at once, and nothing grows", "seconds", 15, 3600, soak.run),
 )

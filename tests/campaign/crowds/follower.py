@@ -1,7 +1,7 @@
 """A process that follows the log of a soak from outside: ``python -m ...follower PATH NAME...``.
 
-It prints what it found wrong, if anything, and how many messages it has seen, once its standard
-input is closed.
+It tidies its memory up for each line it is sent, and once its standard input is closed it prints
+what it found wrong, if anything, and how many messages it has seen.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import chanlog
 
+from .gauge import tidy
 from .payload import Checker
 
 
@@ -49,7 +50,9 @@ def main(path: Path, names: list[str]) -> None:
         for thread in threads:
             thread.start()
         print("following", flush=True)
-        sys.stdin.read()
+        for _ in sys.stdin:
+            tidy()
+            print("tidied", flush=True)
         stopping.set()
         for thread in threads:
             thread.join()

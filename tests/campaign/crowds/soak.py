@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import chanlog
 
 from ..campaign import Outcome, Progress
 from .actors import STREAMS, TASKS, THREADS, World
-from .gauge import flat, growth, holding
+from .gauge import flat, growth, holding, tidy
 from .pace import Pace
 
 __all__ = ["Soak", "run"]
@@ -41,7 +40,8 @@ def run(seconds: int, seed: int, progress: Progress) -> Outcome:
     logs and dropped subscriptions, in threads and in tasks, on one log that rolls and compacts all
     the time, followed by another process; every message is checked by whoever reads it.
 
-    What the process holds is sampled while everybody stands still, after a garbage collection.
+    What the process holds is sampled while everybody stands still, after a garbage collection,
+    and after the heap was trimmed: what is resident then is in use.
     At the end resident memory of its own (files that are mapped do not count, the system has them
     back when it likes), the follower's, and the bytes on the disk have to be ``flat``. Threads
     must at no sample of the last two thirds have been more than in the first, nor descriptors but
@@ -172,7 +172,8 @@ class Soak:
         with self.pace.still():
             if self.pace.stopped:
                 return
-            gc.collect()
+            tidy()
+            self._ask_follower()
             own, other = holding(), holding(self._follower.pid)
             statistics = self._log.statistics()
             for name, value in (
@@ -192,6 +193,16 @@ class Soak:
                 ("steps", self.pace.steps),
             ):
                 self.series.setdefault(name, []).append(value)
+
+    def _ask_follower(self) -> None:
+        """Have the follower tidy up before it is looked at."""
+        stdin, stdout = self._follower.stdin, self._follower.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write("tidy\n")
+        stdin.flush()
+        if stdout.readline() != "tidied\n":
+            raise RuntimeError("the follower has died")
 
     def judge(self, outcome: Outcome) -> None:
         """Say what was found, and the series in short."""
