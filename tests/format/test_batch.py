@@ -53,6 +53,13 @@ def test_every_bit_counts():
         assert batch_at(bytes(damaged), 0, len(damaged), 0x0101) is None, place
 
 
+def test_a_checksum_of_zero_is_a_checksum():
+    """It does not mean that there is none: a sector that was zeroed has it."""
+    content = encode(batch.MESSAGES, b"x", salt=1, channel=7, time_ns=0, mark=0, count=1)
+    assert read_header(b"\0\0\0\0" + content[4:], 0, len(content), 1) is None
+    assert batch_at(content[:12] + b"\0\0\0\0" + content[16:], 0, len(content), 1) is None
+
+
 def test_every_length_counts():
     content = encode(batch.ENDED, b"", salt=1, channel=7, time_ns=0, mark=0)
     content += encode(batch.MESSAGES, b"x" * 9, salt=1, channel=7, time_ns=0, mark=0, count=1)

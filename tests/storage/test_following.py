@@ -98,6 +98,24 @@ def test_a_reader_that_does_not_look_again_before_it_reads(path):
             assert datas(replay) == datas(log.channel("a").replay())
 
 
+def test_a_batch_that_is_half_there(path):
+    """The owner has stored its header and a part of its body when somebody looks."""
+    with open_log(path) as log:
+        channel = log.channel("a")
+        channel.publish("first")
+        with look(path) as outside:
+            subscription = outside.channel("a").subscribe()
+            assert datas(drain(subscription)) == ["first"]
+            active = log._store.active
+            start = active.tail
+            channel.publish("x" * 500)
+            whole = active.map[start : active.tail]
+            active.map[start : active.tail] = whole[:300] + bytes(len(whole) - 300)
+            assert datas(drain(subscription)) == []
+            active.map[start : active.tail] = whole
+            assert datas(drain(subscription)) == ["x" * 500]
+
+
 def test_segments_that_are_gone_altogether(path):
     with open_log(path) as log:
         log.channel("gone").publish_many(range(50))

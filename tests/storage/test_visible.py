@@ -122,6 +122,20 @@ def test_whoever_is_woken_can_read_it(log, channel, way):
     assert is_durable or not store.deferred
 
 
+def test_many_show_at_once(log, channel):
+    """Also where they are too many for one batch."""
+    many = [b"x" * 100] * 3000
+    state = channel.state
+    waiter = Waiter(lambda: state.end_offset)
+    reader = channel.subscribe(after=0)
+    with log._store.lock:
+        reader._listeners().waiting[waiter] = None
+    assert channel.publish_many(many) == range(1, 3001)
+    with log._store.lock:
+        reader._listeners().forget(waiter)
+    assert set(waiter.seen) == {3001}
+
+
 class Waiter:
     """Somebody who waits, and looks when woken."""
 
