@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+
+import pytest
 
 import chanlog
 from chanlog.channels import committing
@@ -12,18 +15,35 @@ from chanlog.host.disk import DiskFile, DiskFolder
 from chanlog.storage import maintenance, snapshot
 from chanlog.storage.store import Store
 
+from ..support import ROOT
 from . import calls
 from .calls.failed import Point, calls_of, try_point
+from .calls.killed import deaths, try_death
 from .calls.rooms import room
 from .calls.scenarios import SCENARIOS
 from .calls.shim import Fault
+from .calls.traced import Injection, try_injection
 from .campaign import Campaign, passed
 
 CAMPAIGNS: dict[str, Campaign] = {campaign.name: campaign for campaign in calls.CAMPAIGNS}
 
 
 def test_every_call_fails():
-    passed(CAMPAIGNS["calls-failed"])
+    outcome = passed(CAMPAIGNS["calls-failed"])
+    assert outcome.facts["kinds"] > 1500
+
+
+def test_a_process_dies_at_every_call():
+    outcome = passed(CAMPAIGNS["calls-killed"])
+    assert outcome.facts["kinds"] > 500
+
+
+def test_the_system_refuses_and_kills():
+    if os.environ.get("CI") and "strace" in (ROOT / ".ci" / "run").read_text():
+        assert shutil.which("strace"), "what CI installs is not there"
+    outcome = passed(CAMPAIGNS["calls-strace"])
+    if outcome.skipped:
+        pytest.skip(outcome.skipped)
 
 
 # What the judge must find: each plants a bug, and tries points of a scenario until it is found.
@@ -156,3 +176,42 @@ def test_a_background_that_raises_is_found(monkeypatch):
     )
     found = problems_of("upkeep", "rename", "catalog", EIO)
     assert any("the background has raised" in problem for problem in found), found
+
+
+def test_files_removed_before_what_replaces_them_is_there_are_found(monkeypatch):
+    """A process that dies in between has lost what was in them."""
+    rename = DiskFolder.rename
+
+    def planted(self, name, to):
+        if to.endswith(".seg"):
+            self.remove(f"{to[:10]}.log")
+        rename(self, name, to)
+
+    monkeypatch.setattr(DiskFolder, "rename", planted)
+    found = []
+    with room() as place:
+        for death in deaths(place):
+            chosen = death.scenario.name, death.call.name, death.moment
+            if chosen == ("cluster", "rename", "before"):
+                found += try_death(death, place)
+    assert any("opened again it shows" in problem for problem in found), found
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_an_error_of_another_kind_is_found_in_a_real_process(monkeypatch):
+    size = DiskFile.size
+
+    def planted(self):
+        try:
+            return size(self)
+        except OSError:
+            raise KeyError(self.name) from None
+
+    monkeypatch.setattr(DiskFile, "size", planted)
+    found = []
+    with room() as place:
+        for scenario in SCENARIOS:
+            if scenario.name == "close":
+                call = Injection(scenario, "newfstatat", 2, errno.EIO, False)
+                found += try_injection(call, place)
+    assert any("it raised KeyError" in problem for problem in found), found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -48,5 +49,10 @@ def room() -> Iterator[Room]:
     the calls that count, and not the disk."""
     memory = "/dev/shm"
     where = memory if os.path.isdir(memory) and os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="chanlog-calls-", dir=where) as path:
-        yield Room(Path(path))
+    # What is there already need not be walked by each collection, nor copied by each child.
+    gc.freeze()
+    try:
+        with tempfile.TemporaryDirectory(prefix="chanlog-calls-", dir=where) as path:
+            yield Room(Path(path))
+    finally:
+        gc.unfreeze()

@@ -180,12 +180,14 @@ class Calls:
     def _stopped(self, name: str, real: Callable[..., Any], args: Any, options: Any) -> Any:
         assert self.stop is not None
         self.stop("before")
-        if name == "pwrite" and len(args[1]) > 1:
+        if name == "pwrite":
             _in_part(name, real, args)
             self.stop("half")
-        result = real(*args, **options)
-        self.stop("after")
-        return result
+        try:
+            return real(*args, **options)
+        finally:
+            # Also if the system has refused it, as when there is nothing to remove.
+            self.stop("after")
 
 
 def _in_part(name: str, real: Callable[..., Any], args: Any) -> Any:
