@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -104,8 +105,11 @@ class Cast:
         Without ``workers``, some of all are drawn.
         """
         gc.disable()
-        # That compaction has to wait is no news when the disk is gone.
+        # That compaction has to wait is no news when the disk is gone, nor is a map that cannot be
+        # touched any more.
         logging.disable()
+        if self.ledger.mode == "power":
+            faulthandler.disable()
         draw = Random(plan.seed)
         sys.setswitchinterval(10.0 ** -draw.randrange(3, 7))
         try:

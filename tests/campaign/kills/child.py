@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import signal
@@ -85,6 +86,7 @@ def _run(work: Callable[[Say], None], writing: int) -> None:
             os.write(writing, (text + "\n").encode()[-_TEXT_BYTES_MAX:])
 
     try:
+        faulthandler.enable(writing)
         # A thread inherits this, so that the signal waits for whoever asks for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         work(say)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -195,3 +197,9 @@ def test_a_child_that_dies_tells_why() -> None:
     child = Child(work)
     assert "ValueError: so it is" in child.finish()
     assert child.status == 1
+
+
+def test_a_child_that_crashes_tells_where() -> None:
+    child = Child(lambda say: ctypes.string_at(0) and None)
+    assert "Segmentation fault" in child.finish()
+    assert child.status == -signal.SIGSEGV
