@@ -123,7 +123,7 @@ def _open(
         if segment.last >= mark >> 32:
             starts[segment.first] = SEGMENT_HEADER_BYTES
     count = len(raws)
-    recover(store, raws, clustered, starts, durable, report)
+    durable = recover(store, raws, clustered, starts, durable, report)
     store.wounded = bool(report.damage)
     if report.scanned_bytes or report.damage:
         report.clean = False
@@ -131,7 +131,9 @@ def _open(
     store.segments = tuple(sorted([*clustered, *raws], key=lambda segment: segment.first))
     store.active = Nowhere(max((s.last for s in store.segments), default=0))
     if raws and not read_only:
-        _settle(store, raws, synced=report.clean and count == len(raws))
+        if not report.clean or count != len(raws):
+            _sync_again(store, raws, durable)
+        _settle(store, raws)
     elif raws:
         store.active = raws[-1]
         store.active.limit = -1
@@ -306,15 +308,29 @@ def _shortened(store: Store, segment: RawSegment, tail: int, report: Recovery) -
     report.damage.append(Damage(path, segment.size, tail, None, None, None))
 
 
-def _settle(store: Store, raws: list[RawSegment], *, synced: bool) -> None:
-    """Make durable what survived, and choose the segment to go on with."""
+def _sync_again(store: Store, raws: list[RawSegment], durable: int) -> None:
+    """Make durable what survived.
+
+    What is not known to have been is written over itself first: after a sync that failed the
+    system may take its pages for clean although the disk does not have them, and a sync alone
+    would have nothing to do and succeed.
+    """
     for segment in raws:
         assert segment.file is not None
-        if not synced:
-            segment.file.sync()
-    if not synced:
-        # Whoever was killed may not have synced the name of its last file.
-        store.folder.sync()
+        start = max(0, durable - log_position(segment.first, 0))
+        for position in range(start, segment.tail, _WRITE_BYTES):
+            stop = min(position + _WRITE_BYTES, segment.tail)
+            segment.file.write(position, segment.map[position:stop])
+        segment.file.sync()
+    # Whoever was killed may not have synced the name of its last file.
+    store.folder.sync()
+
+
+_WRITE_BYTES = 1 << 20
+
+
+def _settle(store: Store, raws: list[RawSegment]) -> None:
+    """Choose the segment to go on with."""
     last = raws[-1]
     if last.size < last.tail + HEADER_BYTES:
         # A segment always has room for the record that ends it.

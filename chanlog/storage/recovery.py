@@ -72,15 +72,17 @@ def recover(
     starts: dict[int, int],
     durable: int,
     report: Recovery,
-) -> None:
+) -> int:
     """Apply the segments in order: raw ones from the position that ``starts`` has for their first
     number, clustered ones if it has any.
 
     Together there is one segment for each number. ``durable`` is the log position that is known to
     have been durable; every batch says more. Takes those out of ``raws`` that were never durable
-    as a whole.
+    as a whole. Returns the log position below which all was durable, as far as anything tells.
     """
-    Recoverer(store, raws, clustered, durable, report).run(starts)
+    recoverer = Recoverer(store, raws, clustered, durable, report)
+    recoverer.run(starts)
+    return recoverer.durable
 
 
 class Recoverer:
@@ -97,7 +99,7 @@ class Recoverer:
         self._store = store
         self._raws = raws
         self._clustered = clustered
-        self._durable = durable
+        self.durable = durable
         self._report = report
         self._looked_ahead = False
 
@@ -121,8 +123,8 @@ class Recoverer:
                     self._take_in(clustered[first])
             elif not self._raw(place, starts.get(first)):
                 return
-        if self._durable > log_position(last + 1, SEGMENT_HEADER_BYTES):
-            self._missing(last + 1, self._durable >> POSITION_BITS)
+        if self.durable > log_position(last + 1, SEGMENT_HEADER_BYTES):
+            self._missing(last + 1, self.durable >> POSITION_BITS)
 
     def _take_in(self, segment: ClusteredSegment) -> None:
         """Apply a clustered segment; what is damaged is raised, or noted if the log is to go on."""
@@ -138,7 +140,7 @@ class Recoverer:
     def _is_torn(self, place: int, number: int) -> bool:
         """Whether nothing in segment ``number``, at or before ``place``, was ever durable."""
         self._look_ahead(place, self._raws[place].tail)
-        return self._durable <= log_position(number, SEGMENT_HEADER_BYTES)
+        return self.durable <= log_position(number, SEGMENT_HEADER_BYTES)
 
     def _raw(self, place: int, start: int | None) -> bool:
         """Walk one raw segment, if it is to be; returns whether the log goes on behind it."""
@@ -191,7 +193,7 @@ class Recoverer:
             for at, header in walk(segment.map, position, segment.size, segment.salt):
                 if self._is_misplaced(segment, at, header):
                     break
-                self._durable = max(self._durable, header.mark)
+                self.durable = max(self.durable, header.mark)
                 rolled = header.kind == ROLLED
                 self._apply(segment, at, header)
                 position = at + header.length
@@ -222,7 +224,7 @@ class Recoverer:
     def _is_end(self, segment: RawSegment, position: int) -> bool:
         if last_nonzero(segment.map, position, segment.size) > position:
             return False
-        return log_position(segment.first, position) >= self._durable
+        return log_position(segment.first, position) >= self.durable
 
     def _apply(self, segment: RawSegment, position: int, header: Header) -> None:
         store = self._store
@@ -239,7 +241,7 @@ class Recoverer:
         """Something at ``position`` is not a batch. Returns where to go on, or ``None`` if this
         was the tail, now cut."""
         self._look_ahead(place, position)
-        if log_position(segment.first, position) >= self._durable:
+        if log_position(segment.first, position) >= self.durable:
             self._cut(place, segment, position)
             return None
         if inside_damaged_frame(segment.map, position, segment.size, segment.salt):
@@ -248,9 +250,9 @@ class Recoverer:
         stop = next_batch(segment.map, position + 1, segment.size, segment.salt)
         if stop is None:
             stop = max(last_nonzero(segment.map, position, segment.size), position)
-            if segment.first == self._durable >> POSITION_BITS:
+            if segment.first == self.durable >> POSITION_BITS:
                 # It may have been cut short.
-                stop = max(stop, self._durable - log_position(segment.first, 0))
+                stop = max(stop, self.durable - log_position(segment.first, 0))
             # Where all is zero or gone, a batch is missing at least.
             stop = max(stop, position + HEADER_BYTES)
             resumed = segment.size
@@ -275,7 +277,7 @@ class Recoverer:
             while at is not None:
                 header = batch_at(other.map, at, other.size, other.salt)
                 assert header is not None
-                self._durable = max(self._durable, header.mark)
+                self.durable = max(self.durable, header.mark)
                 at = next_batch(other.map, at + header.length, other.size, other.salt)
 
     def _look_into(self, segment: RawSegment) -> None:
@@ -283,7 +285,7 @@ class Recoverer:
         what speaks of this very segment counts."""
         for _, header in batches_of_any_salt(segment.map, SEGMENT_HEADER_BYTES, segment.size):
             if header.mark >> POSITION_BITS == segment.first:
-                self._durable = max(self._durable, header.mark)
+                self.durable = max(self.durable, header.mark)
 
     def _damaged(self, segment: RawSegment, start: int, stop: int) -> None:
         """Raise for damage below the durable mark, or note it if the log is to go on."""

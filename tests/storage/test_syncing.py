@@ -13,7 +13,7 @@ from chanlog.host import DiskFolder
 from chanlog.host.disk import DiskFile
 
 from ..support import LIMIT, datas, drain, gather, spawn, until
-from .worlds import fixed_host, open_log
+from .worlds import contents, files_of, fixed_host, open_log
 
 
 class Disk:
@@ -285,3 +285,38 @@ def test_the_folder_is_synced_before_a_first_publish_is_durable(path, disk):
         before = disk.folder_syncs
         log.channel("a").publish("x", durable=True)
         assert disk.folder_syncs == before + 1
+
+
+def test_what_a_failed_sync_left_is_written_again(path, disk, monkeypatch):
+    """After a sync that failed Linux may take the pages for clean, though the disk does not have
+    them; what is read afterwards comes from memory. Opening read it, found it right, asked for a
+    sync that had nothing to do, and called it durable."""
+    with open_log(path) as log:
+        channel = log.channel("a")
+        channel.publish("durable", durable=True)
+        channel.publish("the mark of this one says so")
+        start = log._store.durable & 0xFFFFFFFF
+        assert start > 0
+        copy = files_of(path)
+        stop = log._store.active.tail
+        before = contents(log)
+    (path.parent / "again").mkdir()
+    for name, content in copy.items():
+        (path.parent / "again" / name).write_bytes(content)
+    calls = []
+    write, sync = DiskFile.write, DiskFile.sync
+    monkeypatch.setattr(
+        DiskFile,
+        "write",
+        lambda file, at, content: (
+            calls.append((file.name, at, at + len(content))),
+            write(file, at, content),
+        ),
+    )
+    monkeypatch.setattr(
+        DiskFile, "sync", lambda file: (calls.append((file.name, "sync")), sync(file))
+    )
+    with open_log(path.parent / "again") as log:
+        (name,) = [name for name in copy if name.endswith(".log")]
+        assert calls == [(name, start, stop), (name, "sync")]
+        assert contents(log) == before
