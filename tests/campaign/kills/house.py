@@ -111,13 +111,15 @@ def live(count: int, progress: Progress, make: Callable[[int], House]) -> Outcom
     what is recovered was recovered before."""
     outcome = Outcome()
     facts: Counter[str] = Counter()
+    # A small count, too, sees each of the policies.
+    cycles = min(CYCLES_PER_LOG, -(-count // len(POLICIES)))
     going = True
     while going and outcome.tried < count:
         house = make(facts["logs"])
         facts["logs"] += 1
         try:
             problem = ""
-            for _ in range(min(CYCLES_PER_LOG, count - outcome.tried)):
+            for _ in range(min(cycles, count - outcome.tried)):
                 problem = house.cycle(outcome.tried, facts)
                 outcome.tried += 1
                 going = progress(outcome.tried)

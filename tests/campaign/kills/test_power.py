@@ -11,6 +11,7 @@ from ..campaign import passed
 from . import CAMPAIGNS
 from .cast import Cast, open_log
 from .child import Child
+from .house import POLICIES
 from .mounts import Disk, why_not
 
 POWER = {c.name: c for c in CAMPAIGNS if c.name.startswith("power-")}
@@ -28,6 +29,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def test_power_cuts(kind: str) -> None:
     outcome = passed(POWER[f"power-{kind}"])
     assert int(outcome.facts["cut at once"]) > 0
+    assert int(outcome.facts["logs"]) == len(POLICIES)
     assert int(outcome.facts["acknowledged"]) > 0
 
 
