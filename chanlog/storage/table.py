@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
-from sortedcontainers import SortedDict
-
 from ..format.catalog import Catalog, Entry
+from .naming import SortedNames
 from .state import ChannelState
 
 __all__ = ["ChannelTable"]
@@ -34,7 +33,7 @@ class ChannelTable:
         self.deaths = 0
         # Names that the base still has, and that are free.
         self.gone: set[str] = set()
-        self.live: SortedDict[str, ChannelState] = SortedDict()
+        self.live: SortedNames[ChannelState] = SortedNames()
         self.changed: dict[int, ChannelState] = {}
         self.removed: set[int] = set()
         self.next_id = base.next_id if base is not None else 1
@@ -122,10 +121,12 @@ class ChannelTable:
         self.base = catalog
         for state in captured:
             if state.touched < active and self.changed.get(state.id) is state:
-                del self.changed[state.id]
+                # In this order: an interrupt leaves no channel that only the catalog knows of
+                # while somebody holds its state.
+                self._known[state.id] = state
                 if self.live.get(state.name) is state:
                     del self.live[state.name]
-                self._known[state.id] = state
+                del self.changed[state.id]
         self.prune()
 
     def prune(self) -> None:
@@ -157,7 +158,7 @@ class ChannelTable:
         """Up to ``count`` existing names with the prefix, behind ``after``, sorted."""
         start = prefix if after is None or after < prefix else after
         live: list[str] = []
-        for name in self.live.irange(start, None, inclusive=(after != start, True)):
+        for name in self.live.walk(start, inclusive=after != start):
             if len(live) == count or not name.startswith(prefix):
                 break
             live.append(name)
