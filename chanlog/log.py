@@ -272,9 +272,13 @@ class EmbeddedLog(Log):
     def _close(self) -> None:
         self._upkeep.stop()
         self._committer.stop()
-        self._closed = True
         try:
             close_files(self._store)
+            self._closed = True
+        except Exception:
+            # What could be given back was; a signal leaves the rest for another call.
+            self._closed = True
+            raise
         finally:
             with self._store.lock:
                 waiters = self._store.everybody()

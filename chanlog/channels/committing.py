@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from ..storage.syncing import (
     sync_all,
     telling_position,
 )
+from .background import Background
 
 __all__ = ["Committer"]
 
@@ -48,9 +48,7 @@ class Committer:
         self._store = store
         self._interval = nanoseconds(store.options.sync_interval, "sync_interval") / 1e9
         self._queue: SimpleQueue[Request | bool] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._stopped = False
+        self._background = Background(self._run, "chanlog-sync")
         if store.options.sync == "interval" and store.folder.durable and not store.read_only:
             store.on_dirty = self._dirty
 
@@ -161,9 +159,9 @@ class Committer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._queue.put(Request(ticket, loop, future))
-        self._start()
-        thread = self._thread
-        if self._stopped and (thread is None or not thread.is_alive()):
+        self._background.start()
+        thread = self._background.thread
+        if self._background.stopped and (thread is None or not thread.is_alive()):
             # The log is being closed, and the thread may have looked for the last time.
             self._serve_rest()
         elif thread is None:
@@ -177,32 +175,15 @@ class Committer:
     def _dirty(self) -> None:
         """Something was appended that is not durable. Called with the store's lock held."""
         self._queue.put(True)
-        if self._thread is None:
-            self._start()
-            if self._thread is None:
+        if self._background.thread is None:
+            self._background.start()
+            if self._background.thread is None:
                 # No thread can be started now: the next append tries again.
                 self._store.dirty = False
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None and not self._stopped:
-                thread = threading.Thread(target=self._run, name="chanlog-sync", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # There are too many, or the interpreter is exiting: then whoever closes the
-                    # log syncs it.
-                    return
-                self._thread = thread
-
     def stop(self) -> None:
         """End the thread, after what is asked of it so far."""
-        with self._starting:
-            self._stopped = True
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self._queue.put(False)
-            thread.join()
+        self._background.stop(lambda: self._queue.put(False))
         self._serve_rest()
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ from ..errors import ChanlogError
 from ..host import sleep
 from ..storage.following import follow
 from ..storage.store import Store
+from .background import Background
 
 __all__ = ["Follower"]
 
@@ -24,23 +25,19 @@ class Follower:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._thread: threading.Thread | None = None
+        self._background = Background(self._run, "chanlog-follow")
         self._needed = threading.Event()
         if store.read_only:
             store.on_wait = self._wanted
 
     def _wanted(self) -> None:
         self._needed.set()
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="chanlog-follow", daemon=True)
-            thread.start()
-            self._thread = thread
+        if self._background.thread is None:
+            self._background.start()
 
     def stop(self) -> None:
         """End the thread; for a store that is closed."""
-        self._needed.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        self._background.stop(self._needed.set)
 
     def _run(self) -> None:
         store = self._store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from queue import Empty, SimpleQueue
 
 from ..errors import ChanlogError
@@ -11,6 +10,7 @@ from ..host import monotonic
 from ..options import NO_RETENTION
 from ..storage.maintenance import maintain
 from ..storage.store import Store
+from .background import Background
 
 __all__ = ["Upkeep"]
 
@@ -29,8 +29,7 @@ class Upkeep:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._queue: SimpleQueue[bool] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._background = Background(self._run, "chanlog-upkeep")
         self._stopped = False
         self._complained = False
         if store.options.background and not store.read_only:
@@ -43,24 +42,14 @@ class Upkeep:
     def poke(self) -> None:
         """There may be something to do. From any thread, and with the store's lock held."""
         self._queue.put(True)
-        with self._starting:
-            if self._thread is None and not self._stopped:
-                thread = threading.Thread(target=self._run, name="chanlog-upkeep", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The interpreter is exiting.
-                    return
-                self._thread = thread
+        if self._background.thread is None:
+            self._background.start()
 
     def stop(self) -> None:
         """End the thread; the pass it is in leaves the rest for another time."""
         self._stopped = True
         self._store.stopping = True
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self._queue.put(False)
-            thread.join()
+        self._background.stop(lambda: self._queue.put(False))
 
     def _run(self) -> None:
         self._wait(None)
