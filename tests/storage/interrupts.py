@@ -11,7 +11,15 @@ from typing import Any
 # The evaluation loop looks for signals behind these. Behind the call of a function in Python it
 # does so only when that function begins.
 _LOOKS = frozenset(("RESUME", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "SEND"))
-_FLOORS = ("chanlog/storage", "chanlog/channels", "chanlog/format")
+_FLOORS = (
+    "chanlog/storage",
+    "chanlog/channels",
+    "chanlog/format",
+    "chanlog/host",
+    "chanlog/log.py",
+)
+# What is Python too, and counts where chanlog calls it.
+_BELOW = ("sortedcontainers", "weakref", "threading.py")
 
 
 class Interrupter:
@@ -35,7 +43,9 @@ class Interrupter:
     def _call(self, frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_back is not None:
             self._last.pop(frame.f_back, None)
-        if not any(floor in frame.f_code.co_filename for floor in _FLOORS):
+        name = frame.f_code.co_filename
+        called = frame.f_back is not None and frame.f_back.f_trace is not None
+        if not any(floor in name for floor in (*_FLOORS, *(_BELOW if called else ()))):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ..campaign import Campaign
+from .real_signals import SIGNALS_REAL
 from .schedules import SCHEDULES
+from .signals import SIGNALS
+from .switching import SWITCHING
 
 __all__ = ["CAMPAIGNS"]
 
-CAMPAIGNS: tuple[Campaign, ...] = (SCHEDULES,)
+CAMPAIGNS: tuple[Campaign, ...] = (SCHEDULES, SIGNALS, SIGNALS_REAL, SWITCHING)

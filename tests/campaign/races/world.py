@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from chanlog import log as log_module
-from chanlog.channels import committing, subscription, upkeep, waking
+from chanlog.channels import background, subscription, waking
 from chanlog.format.batch import HEADER_BYTES
 from chanlog.host import MemoryFolder
 from chanlog.storage import store, syncing
@@ -50,7 +50,7 @@ def scheduled() -> Iterator[None]:
         Lock=Lock, Thread=threading.Thread, current_thread=threading.current_thread
     )
     with contextlib.ExitStack() as stack:
-        for module in (store, committing, upkeep, log_module):
+        for module in (store, background, log_module):
             stack.enter_context(mock.patch.object(module, "threading", locks))
         for module in (syncing, waking):
             stack.enter_context(mock.patch.object(module, "Lock", Lock))
