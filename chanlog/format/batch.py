@@ -85,6 +85,9 @@ META = 1
 SEQUENCED = 2
 FLAGS_ALL = META | SEQUENCED
 
+# Above every offset, sequence and segment number.
+OFFSET_MAX = 1 << 62
+
 # A checksum of more than about 5 KB lets go of the interpreter lock, and getting it back from a
 # busy thread can take the whole switch interval. Below this size it never does.
 CHECKSUM_BYTES_HELD = 4096
@@ -137,6 +140,9 @@ def read_header(buffer: Bytes, position: int, stop: int, salt: int) -> Header | 
         or header.flags & ~FLAGS_ALL
         or header.length < HEADER_BYTES
         or position + header.length > stop
+        or (header.kind == MESSAGES) != (header.count > 0)
+        or (header.kind in (FRAME, ROLLED)) != (header.channel == 0)
+        or header.base + header.count > OFFSET_MAX
         or header.checksum != crc32(buffer[position + 4 : position + HEADER_BYTES])
     ):
         return None

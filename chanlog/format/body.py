@@ -25,7 +25,7 @@ import msgpack
 
 from ..errors import FormatError
 from ..message import Message
-from .batch import HEADER_BYTES, META, Bytes
+from .batch import HEADER_BYTES, META, OFFSET_MAX, SEQUENCED, Bytes
 from .payload import _unpack, array_header, pack, unpack
 
 __all__ = ["Meta", "column", "encode_meta", "merge", "messages", "payload_bytes", "payloads"]
@@ -61,6 +61,8 @@ def payload_bytes(buffer: Bytes, position: int, length: int, flags: int) -> Any:
     stop = position + length
     if flags & META:
         stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+        if stop < position:
+            raise _overlong()
     return buffer[position + HEADER_BYTES : stop]
 
 
@@ -69,19 +71,61 @@ def read_meta(buffer: Bytes, position: int, length: int, flags: int) -> Meta:
     if not flags & META:
         return NO_META
     stop = position + length - META_LENGTH_BYTES
-    packed = bytes(buffer[stop - META_LENGTH.unpack_from(buffer, stop)[0] : stop])
+    start = stop - META_LENGTH.unpack_from(buffer, stop)[0]
+    packed = bytes(buffer[start:stop])
     meta = _metas.get(packed)
     if meta is None:
         fields = unpack(packed)
         if not isinstance(fields, list) or len(fields) > _META_FIELDS:
             raise FormatError("the meta of a batch is not an array of at most 8 fields")
+        if start < position + HEADER_BYTES:
+            raise _overlong()
         meta = (*fields, *(None,) * (_META_FIELDS - len(fields)))
+        _check_meta(meta, flags)
         # A map of headers is mutable and must never be given to two readers.
         if len(packed) <= _CACHED_META_BYTES_MAX and meta[3] is None and meta[5] is None:
             if len(_metas) >= _CACHED_METAS_MAX:
                 _metas.clear()
             _metas[packed] = meta
     return meta
+
+
+def _overlong() -> FormatError:
+    return FormatError("the meta of a batch is longer than the batch")
+
+
+def _check_meta(meta: Meta, flags: int) -> None:
+    deltas, *columns, producer, _, sequence = meta
+    if deltas is not None and not _is_list_of(deltas, int):
+        raise FormatError("the times of a batch are not an array of integers")
+    for place, stored in enumerate(columns):
+        kind = dict if place == _HEADERS else str
+        if not _is_column(stored, kind):
+            raise FormatError(f"column {place + 1} of the meta of a batch holds something else")
+    if flags & SEQUENCED and not (_is_offset(producer) and _is_offset(sequence)):
+        raise FormatError("a batch of a producer does not name it, or its sequence")
+
+
+# Among types, keys, headers and senders.
+_HEADERS = 2
+
+
+def _is_column(stored: Any, kind: type) -> bool:
+    if stored is None or isinstance(stored, kind):
+        return True
+    if not isinstance(stored, list) or not 1 <= len(stored) <= 2 or not isinstance(stored[0], list):
+        return False
+    if not all(value is None or isinstance(value, kind) for value in stored[0]):
+        return False
+    return len(stored) == 1 or (isinstance(stored[1], bytes) and kind is str)
+
+
+def _is_list_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
+
+
+def _is_offset(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= OFFSET_MAX
 
 
 def payloads(buffer: Bytes, position: int, length: int, flags: int, count: int) -> list[Any]:
@@ -99,16 +143,20 @@ def payload_sizes(packed: Bytes, count: int) -> list[int]:
     """The bytes of each of the packed payloads of a batch."""
     if count == 1:
         return [len(packed)]
-    unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=0)
+    _check_count(packed, count)
+    unpacker = msgpack.Unpacker(max_buffer_size=0, read_size=len(packed))
     unpacker.feed(packed)
-    unpacker.read_array_header()
     sizes = []
-    before = unpacker.tell()
-    for _ in range(count):
-        unpacker.skip()
-        after = unpacker.tell()
-        sizes.append(after - before)
-        before = after
+    try:
+        unpacker.read_array_header()
+        before = unpacker.tell()
+        for _ in range(count):
+            unpacker.skip()
+            after = unpacker.tell()
+            sizes.append(after - before)
+            before = after
+    except Exception as error:
+        raise FormatError(f"not packed payloads: {error or 'they are cut short'}") from error
     return sizes
 
 
@@ -164,6 +212,8 @@ def single_payloads(buffer: Bytes, positions: Sequence[int]) -> list[Any]:
         stop = position + length
         if flags & META:
             stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+            if stop < position:
+                raise _overlong()
         packed = buffer[position + HEADER_BYTES : stop]
         try:
             add(decode(packed))
@@ -189,6 +239,8 @@ def _joined_payloads(buffer: Bytes, positions: Sequence[int]) -> list[Any]:
         stop = position + length
         if flags & META:
             stop -= META_LENGTH.unpack_from(buffer, stop - 4)[0] + 4
+            if stop < position:
+                raise _overlong()
         add(buffer[position + HEADER_BYTES : stop])
     found: list[Any] = unpack(b"".join(parts))
     return found
@@ -248,6 +300,15 @@ def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
     Payloads are joined as bytes, never decoded. Producer fields are not carried over: what a
     producer has written is kept as its own record.
     """
+    for count, _, packed, _ in parts:
+        _check_count(packed, count)
+    try:
+        return _merge(parts)
+    except (LookupError, TypeError, ValueError) as error:
+        raise FormatError(f"the columns of a batch hold something else: {error}") from error
+
+
+def _merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
     count = sum(part[0] for part in parts)
     start = parts[0][1]
     body = b"".join(
@@ -257,7 +318,7 @@ def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
              for part_count, _, packed, _ in parts),
         )
     )  # fmt: skip
-    instants = [t for n, ns, _, m in parts for t in _first(times(m[0], ns), n)]
+    instants = [t for n, ns, _, m in parts for t in _exactly(_first(times(m[0], ns), n), n)]
     deltas = None
     if instants[-1] != start:
         deltas = [after - before for before, after in pairwise(instants)]
@@ -266,10 +327,25 @@ def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
         if all(part[3][place] is None for part in parts):
             fields.append(None)
         else:
-            fields.append(to_column([v for p in parts for v in column(p[3][place], p[0])]))
+            values = [v for p in parts for v in _exactly(column(p[3][place], p[0]), p[0])]
+            fields.append(to_column(values))
     if all(value is None for value in fields):
         return 0, body
     return META, body + encode_meta(*fields)
+
+
+def _check_count(packed: Bytes, count: int) -> None:
+    """Refuse a count that is not that of the payloads, before anything is made that long."""
+    head = array_header(count) if count > 1 else b""
+    if not 0 < count <= len(packed) or packed[: len(head)] != head:
+        raise FormatError(f"a batch of {count} messages holds something else")
+
+
+def _exactly(values: Iterable[Any], count: int) -> list[Any]:
+    found = list(values)
+    if len(found) != count:
+        raise ValueError(f"{len(found)} values for {count} messages")
+    return found
 
 
 def _first(values: Iterable[int], count: int) -> Iterable[int]:

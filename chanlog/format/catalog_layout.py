@@ -80,6 +80,7 @@ NAME_BYTES_MAX = 512
 
 RUN_BYTES = 1024 * RECORD.size
 _LANDMARKS = 1024
+_ID_STOP = 1 << 32
 
 # Looked up once instead of at every step of a bisection.
 _WORD_FROM = WORD.unpack_from
@@ -250,6 +251,8 @@ class Sections:
             raise FormatError(text, position=min(stop, len(buffer)))
         if not header.visible <= header.live <= header.slots:
             raise FormatError("the counts of the catalog contradict each other", position=40)
+        if not 0 < header.next_id <= _ID_STOP:
+            raise FormatError("the next id of the catalog is not one", position=24)
         self.slots = header.slots
         self.visible = header.visible
         self.names_at = self.records_at + NAME_POSITION

@@ -54,7 +54,14 @@ def array_header(count: int) -> bytes:
     return b"\xdd" + count.to_bytes(4, "big")
 
 
-_unpack: Callable[[Bytes], Any] = partial(msgpack.unpackb, raw=False, strict_map_key=False)
+# The unpacker makes an array as long as its header claims before it has seen one item. Claims that
+# are nested would allocate eight bytes for each byte of input at every level, so larger arrays are
+# unpacked only when they are known to be there.
+_ARRAY_ITEMS_MAX = 4096
+
+_unpack: Callable[[Bytes], Any] = partial(
+    msgpack.unpackb, raw=False, strict_map_key=False, max_array_len=_ARRAY_ITEMS_MAX
+)
 
 
 def unpack(packed: Bytes) -> Any:
@@ -65,12 +72,31 @@ def unpack(packed: Bytes) -> Any:
         return _unpack_deep(packed)
     except TypeError:
         # A tuple as the key of a map is an array in msgpack, and a list cannot be a key here.
-        return _unpack_freezing(packed)
+        return _unpack_whole(packed)
     except Exception as error:
+        if len(packed) > _ARRAY_ITEMS_MAX:
+            return _unpack_whole(packed)
         raise FormatError(f"not a packed value: {error}") from error
 
 
-def _unpack_freezing(packed: Bytes) -> Any:
+def _unpack_whole(packed: Bytes) -> Any:
+    """Decode what has large arrays, or arrays for keys, after having seen that it is all there."""
+    unpacker = msgpack.Unpacker(max_buffer_size=0, read_size=len(packed) or 1)
+    unpacker.feed(packed)
+    try:
+        unpacker.skip()
+    except msgpack.exceptions.StackError:
+        return _unpack_deep(packed)
+    except Exception as error:
+        raise FormatError(f"not a packed value: {error or 'it is cut short'}") from error
+    if unpacker.tell() != len(packed):
+        raise FormatError("not a packed value: something follows it")
+    try:
+        return msgpack.unpackb(packed, raw=False, strict_map_key=False)
+    except TypeError:
+        pass
+    except Exception as error:
+        raise FormatError(f"not a packed value: {error}") from error
     try:
         return msgpack.unpackb(
             packed, raw=False, strict_map_key=False, object_pairs_hook=_freeze_keys
@@ -84,7 +110,9 @@ def _unpack_deep(packed: Bytes) -> Any:
 
     The packer goes deeper than the unpacker, and a batch adds a level of its own.
     """
-    unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=0)
+    unpacker = msgpack.Unpacker(
+        raw=False, strict_map_key=False, max_buffer_size=0, read_size=len(packed) or 1
+    )
     unpacker.feed(packed)
     root: list[Any] = []
     # Each level: the list being filled, how many values it still lacks, whether it is a map.

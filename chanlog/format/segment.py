@@ -36,6 +36,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from ..errors import FormatError, FormatTooNew
+from .batch import OFFSET_MAX
 
 __all__ = [
     "ENTRY",
@@ -157,13 +158,20 @@ def encode_footer(
 class Index:
     """The index of a clustered file, read where it lies: nothing is loaded that is not asked."""
 
-    __slots__ = ("_buffer", "_position", "control_stop", "count", "messages")
+    __slots__ = ("_batches_stop", "_buffer", "_position", "control_stop", "count", "messages")
 
     def __init__(
-        self, buffer: memoryview, position: int, count: int, control_stop: int, messages: int
+        self,
+        buffer: memoryview,
+        position: int,
+        count: int,
+        control_stop: int,
+        messages: int,
+        batches_stop: int,
     ) -> None:
         self._buffer = buffer
         self._position = position
+        self._batches_stop = batches_stop
         self.count = count
         self.control_stop = control_stop
         self.messages = messages
@@ -172,7 +180,9 @@ class Index:
     def of(cls, entries: Iterable[Entry], control_stop: int) -> Index:
         """An index that is in no file, of these entries in the order of channel ids."""
         packed = b"".join(ENTRY.pack(*entry) for entry in entries)
-        return cls(memoryview(packed), 0, len(packed) // ENTRY.size, control_stop, 0)
+        known = [Entry._make(fields) for fields in ENTRY.iter_unpack(packed)]
+        stop = max((entry.stop for entry in known), default=control_stop)
+        return cls(memoryview(packed), 0, len(known), control_stop, 0, stop)
 
     def find(self, channel: int) -> Entry | None:
         """The entry of ``channel``, or ``None`` if the file has nothing of it."""
@@ -187,12 +197,22 @@ class Index:
         if low < self.count:
             entry = Entry._make(ENTRY.unpack_from(buffer, start + low * size))
             if entry.channel == channel:
-                return entry
+                return self._checked(entry)
         return None
 
     def __iter__(self) -> Iterator[Entry]:
         stop = self._position + self.count * ENTRY.size
-        return map(Entry._make, ENTRY.iter_unpack(self._buffer[self._position : stop]))
+        entries = map(Entry._make, ENTRY.iter_unpack(self._buffer[self._position : stop]))
+        return map(self._checked, entries)
+
+    def _checked(self, entry: Entry) -> Entry:
+        if not (
+            min(entry.position, entry.stop) >= SEGMENT_HEADER_BYTES
+            and max(entry.position, entry.stop) <= self._batches_stop
+            and entry.base <= entry.end <= OFFSET_MAX
+        ):
+            raise FormatError("an entry of an index leads out of its file", position=self._position)
+        return entry
 
 
 def read_index(buffer: memoryview) -> Index:
@@ -213,4 +233,4 @@ def read_index(buffer: memoryview) -> Index:
         raise FormatError("the footer of a clustered segment is damaged", position=start)
     if index_checksum != crc32(buffer[position:start]):
         raise FormatError("the index of a clustered segment is damaged", position=position)
-    return Index(buffer, position, count, control_stop, messages)
+    return Index(buffer, position, count, control_stop, messages, position)

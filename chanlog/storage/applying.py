@@ -21,8 +21,13 @@ from ..format.batch import (
     Header,
 )
 from ..format.body import read_meta
-from ..format.payload import unpack
-from ..format.records import decode_created, decode_cursor, decode_producer, decode_trimmed
+from ..format.records import (
+    decode_configured,
+    decode_created,
+    decode_cursor,
+    decode_producer,
+    decode_trimmed,
+)
 from ..host import Buffer
 from .segment import RawSegment, log_position
 from .state import ChannelState, ProducerState
@@ -161,7 +166,7 @@ def _change(table: ChannelTable, state: ChannelState, header: Header, body: byte
         _reach(state, header.base)
         table.deaths += 1
     elif header.kind == CONFIGURED:
-        state.retention = unpack(body)
+        state.retention = decode_configured(body)
         table.retained |= state.retention is not None
         _reach(state, header.base)
     elif header.kind == ENDED:

@@ -169,7 +169,16 @@ class Reader:
             if run is not None:
                 return run
             self._segment = None
-        raise AssertionError(f"offset {offset} of {self.state.name!r} is neither here nor missing")
+        raise CorruptionError(
+            f"offset {offset} of {self.state.name!r} should be in one place, and is in another: "
+            "checksums are right, and what they cover contradicts itself; see `chanlog verify`",
+            path=self._store.folder.path,
+            start=0,
+            stop=0,
+            channel=self.state.name,
+            first_offset=offset,
+            stop_offset=offset + 1,
+        )
 
     def check(self, offset: int) -> None:
         """Raise if ``offset`` cannot be read any more."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptionError
+from ..errors import CorruptionError, FormatError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import raw_name, temporary, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
@@ -26,6 +26,7 @@ from .store import Store
 __all__ = ["Damage", "Recovery", "SegmentMissing", "TornTail", "recover"]
 
 _COPY_BYTES = 1 << 20
+_MISSING_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Recoverer:
     def _missing(self, first: int, last: int) -> None:
         """A whole file is gone: raise, or note it if the log is to go on."""
         store = self._store
-        for number in range(first, last + 1):
+        # A mark that is nonsense may speak of any number.
+        for number in range(first, min(last + 1, first + _MISSING_MAX)):
             name = raw_name(number)
             if store.options.on_corruption == "raise":
                 raise SegmentMissing(
@@ -232,7 +234,12 @@ class Recoverer:
         for inner_position, inner in inside(segment.map, position, header):
             if self._report.damage and inner.kind == MESSAGES:
                 name_lost(store.table, inner.channel, inner.base, inner.time_ns, segment.first)
-            reveal = apply(store.table, segment, inner_position, inner, segment.map)
+            try:
+                reveal = apply(store.table, segment, inner_position, inner, segment.map)
+            except FormatError:
+                # Its checksums are right, and it is nonsense all the same.
+                self._damaged(segment, inner_position, inner_position + inner.length)
+                continue
             if reveal is not None:
                 reveal.state.end_offset = reveal.state.next_offset
                 reveal.state.ended = reveal.state.sealed
@@ -428,7 +435,14 @@ def apply_clustered(
             damage.append(found)
             continue
         store.time_ns = max(store.time_ns, found.time_ns)
-        reveal = apply(store.table, None, position, found, segment.map)
+        try:
+            reveal = apply(store.table, None, position, found, segment.map)
+        except FormatError as error:
+            nonsense = segment.damaged(position, position + found.length, str(error))
+            if store.options.on_corruption == "raise":
+                raise nonsense from None
+            damage.append(nonsense)
+            continue
         if reveal is not None:
             reveal.state.end_offset = reveal.state.next_offset
             reveal.state.ended = reveal.state.sealed

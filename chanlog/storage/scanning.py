@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from re import DOTALL, compile
 
-from ..format.batch import FRAME, HEADER_BYTES, Header, body_checksum, read_header
+from ..format.batch import FRAME, HEADER_BYTES, ROLLED, Header, body_checksum, read_header
 from ..host import Buffer
 
 __all__ = [
@@ -31,7 +31,19 @@ def batch_at(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> Hea
     end = position + header.length
     if body_checksum(buffer, position + HEADER_BYTES, end) != header.body_checksum:
         return None
+    if header.kind == FRAME and not _is_filled(buffer, position + HEADER_BYTES, end, salt):
+        return None
     return header
+
+
+def _is_filled(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> bool:
+    """Whether batches that are no frames lie one behind the other up to ``stop``."""
+    while position < stop:
+        header = read_header(buffer, position, stop, salt)
+        if header is None or header.kind in (FRAME, ROLLED):
+            return False
+        position += header.length
+    return True
 
 
 def walk(

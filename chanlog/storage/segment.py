@@ -106,9 +106,10 @@ class RawSegment:
             if self.load is None:
                 return _NO_POSITIONS
             found = array("I", bytes(self.load(channel)))
-            while found and found[-1] + HEADER_BYTES > self.tail:
-                # The file was cut since; opening has told.
-                found.pop()
+            last = self.tail - HEADER_BYTES
+            if found and max(found) > last:
+                # The file was cut since, and opening has told; or the catalog is nonsense.
+                found = array("I", (position for position in found if position <= last))
             if found:
                 # A writer and a reader may both come here; they must end up with one array.
                 found = self.index.setdefault(channel, found)

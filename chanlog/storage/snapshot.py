@@ -12,12 +12,14 @@ from ..errors import FormatError
 from ..format.catalog import Catalog, build
 from ..format.names import CATALOG, temporary
 from ..format.payload import pack, unpack
-from ..format.segment import MARKER
-from .segment import RawSegment, log_position
+from ..format.segment import MARKER, SEGMENT_HEADER_BYTES
+from .segment import POSITION_BITS, RawSegment, log_position
 from .store import Store
 from .syncing import commit, sync_folder
 
 __all__ = ["CatalogMeta", "load_catalog", "write_catalog"]
+
+_META_FIELDS = 5
 
 
 class CatalogMeta:
@@ -47,12 +49,17 @@ class CatalogMeta:
     def decode(cls, packed: bytes) -> CatalogMeta:
         """The inverse. Raises ``FormatError``."""
         fields: Any = unpack(packed)
-        try:
-            log_id, tails, durable, closed, retained = fields
-            tails = {int(number): int(tail) for number, tail in tails.items()}
-            return cls(log_id, tails, durable, closed, retained)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FormatError("the meta of a catalog holds something else") from error
+        if not isinstance(fields, list) or len(fields) != _META_FIELDS:
+            raise FormatError("the meta of a catalog is not an array of its fields")
+        log_id, tails, durable, closed, retained = fields
+        if (
+            not isinstance(tails, dict)
+            or not all(type(number) is int for number in (durable, *tails, *tails.values()))
+            or not all(SEGMENT_HEADER_BYTES <= tail < 1 << POSITION_BITS for tail in tails.values())
+            or durable < 0
+        ):
+            raise FormatError("the meta of a catalog holds something else")
+        return cls(log_id, tails, durable, closed is True, retained is True)
 
 
 def load_catalog(store: Store) -> tuple[Catalog, CatalogMeta] | None:

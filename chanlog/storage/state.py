@@ -5,8 +5,10 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import FormatError
 from ..format.catalog import HIDDEN, Entry
 from ..format.payload import pack, unpack
+from ..format.records import is_producer
 
 if TYPE_CHECKING:
     from .segment import RawSegment
@@ -162,18 +164,23 @@ class ChannelState:
             ]
         return pack(extra) if extra else b""
 
-    def _read_extra(self, extra: dict[str, Any]) -> None:
-        self.retention = extra.get("retention")
-        parent = extra.get("parent")
-        self.parent = (parent[0], parent[1]) if parent else None
-        self.children = extra.get("children", [])
-        self.committed_ns = extra.get("committed_ns", 0)
-        self.cursors = extra.get("cursors", {})
-        for name, id, epoch, sequence, runs in extra.get("producers", ()):
-            producer = ProducerState(name, id, epoch)
-            producer.sequence = sequence
-            producer.runs = runs
-            self.producers[name] = producer
+    def _read_extra(self, extra: Any) -> None:
+        try:
+            self.retention = extra.get("retention")
+            parent = extra.get("parent")
+            self.parent = (int(parent[0]), int(parent[1])) if parent else None
+            self.children = list(map(int, extra.get("children", ())))
+            self.committed_ns = int(extra.get("committed_ns", 0))
+            self.cursors = {str(name): int(at) for name, at in extra.get("cursors", {}).items()}
+            for name, id, epoch, sequence, runs in extra.get("producers", ()):
+                if not is_producer(name, id, epoch, runs):
+                    raise ValueError(name)
+                producer = ProducerState(name, id, epoch)
+                producer.sequence = int(sequence)
+                producer.runs = runs
+                self.producers[name] = producer
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FormatError(f"what the catalog says of {self.name!r} is nonsense") from error
 
     def producer_by_id(self, id: int) -> ProducerState | None:
         """The producer that batches refer to by ``id``."""

@@ -247,7 +247,10 @@ class Verifier:
         self._found.batches += 1
         if header.kind == CREATED:
             body = content[position + HEADER_BYTES : position + header.length]
-            self._names[header.channel] = decode_created(body)[0]
+            try:
+                self._names[header.channel] = decode_created(body)[0]
+            except FormatError as error:
+                self._wrong(name, position, position + header.length, str(error))
         elif header.kind == TRIMMED:
             start = self._starts.get(header.channel, 0)
             self._starts[header.channel] = max(start, header.base)
@@ -274,12 +277,13 @@ class Verifier:
     def _clustered(self, name: str, content: bytes, salt: int) -> None:
         try:
             index = read_index(memoryview(content))
+            entries = list(index)
         except FormatError as error:
             self._wrong(name, error.position or 0, len(content), str(error))
             return
         self._batches(name, content, SEGMENT_HEADER_BYTES, index.control_stop, salt)
         position = index.control_stop
-        for entry in index:
+        for entry in entries:
             if entry.position != position:
                 self._wrong(name, position, entry.position, "the index leaves out some bytes")
             before = self._found.batches

@@ -322,6 +322,19 @@ def test_an_index_that_is_wrong_about_offsets(crafted):
 
 
 def test_an_index_that_leaves_something_out(crafted):
-    content = clustered(created(), [(1, [message(0), message(1)])], position=64 + 200)
+    second = 64 + len(created()) + len(message(0))
+    content = clustered(created(), [(1, [message(0), message(1)])], position=second)
     found = crafted(SEALED, content)
     assert any("leaves out" in problem.text for problem in found.problems)
+
+
+def test_an_index_that_leads_out_of_the_file(crafted):
+    content = clustered(created(), [(1, [message(0)])], stop=1 << 40)
+    (problem,) = crafted(SEALED, content).problems
+    assert "leads out of its file" in problem.text
+
+
+def test_a_record_of_nonsense(crafted):
+    content = batch(CREATED, encode_record("a", "retention", None, -1), 1)
+    (problem,) = crafted(SEALED, clustered(content, [(1, [message(0)])])).problems
+    assert "created channel" in problem.text
