@@ -18,7 +18,8 @@ FAILED = 1
 BROKEN = 99
 
 # Whoever hangs has caught nothing: a test must fail, not be waited for.
-_SECONDS_MAX = 60.0
+_TEST_SECONDS_MAX = 60.0
+_CAMPAIGN_SECONDS_MAX = 600.0
 _CAUGHT = re.compile(r"^(FAILED|ERROR) .*::|, \d+ FAILED", re.MULTILINE)
 
 
@@ -64,8 +65,10 @@ def _run(root: Path, detectors: list[str]) -> tuple[int, str]:
     """The code and the output of a process that runs them, which are tests or one campaign."""
     if is_campaign(detectors[0]):
         arguments = detectors[0].split()
+        seconds = _CAMPAIGN_SECONDS_MAX
     else:
         arguments = ["pytest", f"--basetemp={root / 'tmp'}", *detectors]
+        seconds = _TEST_SECONDS_MAX * len(detectors)
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -76,11 +79,11 @@ def _run(root: Path, detectors: list[str]) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", "tests.campaign.planted.child", *arguments],
             cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=_SECONDS_MAX * len(detectors), check=False,
+            stderr=subprocess.STDOUT, timeout=seconds, check=False,
             text=True, errors="replace",
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return -1, f"did not end within {_SECONDS_MAX:.0f} s"
+        return -1, f"did not end within {seconds:.0f} s"
     return done.returncode, done.stdout
 
 
