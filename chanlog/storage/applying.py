@@ -33,7 +33,7 @@ from .segment import RawSegment, log_position
 from .state import ChannelState, ProducerState
 from .table import ChannelTable
 
-__all__ = ["Reveal", "apply", "inside", "name_lost", "wake"]
+__all__ = ["Reveal", "apply", "inside", "name_lost", "show", "wake"]
 
 
 class Reveal(NamedTuple):
@@ -239,6 +239,22 @@ def _release(table: ChannelTable, state: ChannelState) -> None:
         # Last: as long as it is known, what a signal interrupts is done again.
         table.remove(state)
         released = origin
+
+
+def show(reveal: Reveal) -> list[Any]:
+    """Let readers see what has happened, and return whom to wake. With the lock held."""
+    state = reveal.state
+    listeners = state.listeners
+    if reveal.kind == MESSAGES:
+        # The listeners count it before readers see it: who sees the end may rely on them.
+        waiters = None
+        if listeners is not None:
+            waiters = listeners.published(reveal.type, reveal.sender, reveal.end)
+        state.end_offset = max(state.end_offset, reveal.end)
+        return waiters or []
+    if reveal.kind != DELETED:
+        state.ended = True
+    return (listeners.changed() or []) if listeners is not None else []
 
 
 def wake(waiters: Iterable[Any] | None) -> None:

@@ -8,12 +8,11 @@ from ..errors import FormatError
 from ..format.batch import HEADER_BYTES, ROLLED, read_header
 from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
-from .applying import apply, inside, wake
+from .applying import apply, inside, show, wake
 from .creating import clustered_segment
 from .recovery import apply_clustered
 from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
-from .showing import show
 from .store import Store
 
 __all__ = ["follow", "relist"]
@@ -75,11 +74,10 @@ def _reach(active: RawSegment, stop: int) -> None:
 
 def _take_in(store: Store, active: RawSegment, waiters: list[Any], position: int) -> None:
     header = active.header(position)
-    reveals = [
-        apply(store.table, active, inner_position, inner, active.map)
-        for inner_position, inner in inside(active.map, position, header)
-    ]
-    waiters += show([reveal for reveal in reveals if reveal is not None])
+    for inner_position, inner in inside(active.map, position, header):
+        reveal = apply(store.table, active, inner_position, inner, active.map)
+        if reveal is not None:
+            waiters += show(reveal)
     store.time_ns = max(store.time_ns, header.time_ns)
     active.tail = position + header.length
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 from weakref import WeakSet
 from zlib import crc32
@@ -21,6 +20,7 @@ from ..errors import (
 from ..format.batch import (
     CHECKSUM,
     CREATED,
+    DELETED,
     ENDED,
     FRAME,
     HEADER_BYTES,
@@ -34,12 +34,11 @@ from ..format.records import encode_record
 from ..format.segment import SEGMENT_HEADER_BYTES
 from ..host import Folder, Host
 from ..options import Options
-from .applying import Reveal, wake
+from .applying import Reveal, apply, inside, show, wake
 from .creating import create_segment
 from .draft import Draft
 from .refusals import sealed, unexpected
 from .segment import MapBudget, Nowhere, RawSegment, Segment, log_position
-from .showing import take_in
 from .state import ChannelState
 from .table import ChannelTable
 
@@ -101,8 +100,6 @@ class Store:
         # Set when a reader has to look at more than offsets: the log is closed, failed, exiting,
         # in a forked child, or somebody else's.
         self.halted = False
-        # The thread that is showing a frame, if any is; see ``showing``.
-        self.showing = 0
         self.exiting = False
         # Closed by its owner, and not written since: then there is nothing to write at a close.
         self.pristine = False
@@ -326,7 +323,7 @@ class Store:
                 active.write(position, content)
             else:
                 active.map[position : position + len(content)] = content
-            return take_in(self, active, position, len(content))
+            return self._take_in(active, position, len(content))
         except DiskFull:
             raise
         except OSError as error:
@@ -334,8 +331,38 @@ class Store:
         except BaseException:
             # If a signal came after the bytes were in place, it has happened: complete it.
             if active.map[position : position + len(content)] == content:
-                wake(take_in(self, active, position, len(content), again=True))
+                wake(self._take_in(active, position, len(content), again=True))
             raise
+
+    def _take_in(
+        self, active: RawSegment, position: int, length: int, *, again: bool = False
+    ) -> list[Any]:
+        """Apply what was stored at ``position``. Doing it again completes what was interrupted."""
+        active.tail = position + length
+        self.appends += 1
+        waiters: list[Any] = []
+        ticket = log_position(active.first, active.tail)
+        deaths = self.table.deaths
+        for place, header in inside(active.map, position, active.header(position)):
+            reveal = apply(self.table, active, place, header, active.map)
+            if reveal is None and again:
+                state = self.table.find_id(header.channel)
+                if state is not None:
+                    reveal = Reveal(state, MESSAGES, state.next_offset, None, None)
+            if reveal is not None and again and reveal.state.listeners is not None:
+                waiters += reveal.state.listeners.skipped(reveal.state.next_offset)
+            if reveal is None or header.kind in (CREATED, DELETED):
+                self.changed = ticket
+            if reveal is not None and self.deferred:
+                self.unseen.append((ticket, reveal))
+            elif reveal is not None:
+                waiters += show(reveal)
+        if self.table.deaths != deaths:
+            self.on_death()
+        if not self.dirty:
+            self.dirty = True
+            self.on_dirty()
+        return waiters
 
     @property
     def end_position(self) -> int:
@@ -423,13 +450,9 @@ class Store:
         return self.halted and (self.closed or self.forked or self.failed is not None)
 
     def look(self) -> None:
-        """Take in what the owner has appended, if the log is another process's, and wait for all
-        of a frame whose parts are just being shown."""
+        """Take in what the owner has appended, if the log is another process's."""
         if self.read_only and not self.closed and not self.forked:
             self.follow()
-        if self.showing and self.showing != get_ident():
-            with self.lock:
-                pass
 
     def _fail(self, error: BaseException) -> LogFailed:
         """Accept nothing more; call with the lock held. Returns what to raise."""

@@ -12,9 +12,8 @@ from threading import Lock
 from typing import Any
 
 from ..format.batch import body_checksum
-from .applying import wake
+from .applying import show, wake
 from .segment import RawSegment, log_position
-from .showing import Showing, show
 from .state import ChannelState
 from .store import Draft, Store
 
@@ -244,9 +243,9 @@ def _show_durable(store: Store) -> None:
     with store.lock:
         durable = store.durable
         count = sum(1 for ticket, _ in store.unseen if ticket <= durable)
-        with Showing(store):
-            waiters = show([reveal for _, reveal in store.unseen[:count]])
-            del store.unseen[:count]
+        for _, reveal in store.unseen[:count]:
+            waiters += show(reveal)
+        del store.unseen[:count]
     wake(waiters)
 
 
