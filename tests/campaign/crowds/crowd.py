@@ -67,7 +67,7 @@ def _clock(random: Random, folder: Path, scale: int) -> None:
 def _loops(random: Random, folder: Path, scale: int) -> None:
     with _log(random, folder) as log:
         many_loops(
-            log, random.randrange(1, 12), random.randrange(1, 12), scale * random.randrange(2, 60)
+            log, random.randrange(1, 12), random.randrange(1, 12), scale * random.randrange(4, 60)
         )
 
 

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ __all__ = ["Work", "work_of"]
 class Work(NamedTuple):
     """``lines`` has every line of Python that was executed with how often, ``calls`` every
     function of C that was called; ``blocks`` is how many more blocks of memory are in use after
-    all of it than before."""
+    all of it than before: the median of five times, for other threads allocate too."""
 
     lines: Counter[tuple[str, int]]
     calls: Counter[str]
@@ -46,12 +47,14 @@ def work_of(call: Callable[[], Any], times: int) -> Work:
         sys.settrace(None)
         sys.setprofile(None)
         # Untraced, for the counters above take memory themselves.
-        before = sys.getallocatedblocks()
-        for _ in range(times):
-            call()
-        blocks = sys.getallocatedblocks() - before
+        blocks = []
+        for _ in range(5):
+            before = sys.getallocatedblocks()
+            for _ in range(times):
+                call()
+            blocks.append(sys.getallocatedblocks() - before)
     finally:
         sys.settrace(None)
         sys.setprofile(None)
         gc.enable()
-    return Work(lines, calls, blocks)
+    return Work(lines, calls, int(median(blocks)))
