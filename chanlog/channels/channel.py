@@ -299,34 +299,42 @@ class EmbeddedChannel(Channel):
     # State.
 
     def info(self) -> ChannelInfo:
-        found = self._info()
-        self._committer.confirm()
+        found, unseen = self._info()
+        self._committer.confirm(messages=unseen)
         return found
 
     async def ainfo(self) -> ChannelInfo:
-        found = self._info()
-        await self._committer.aconfirm()
+        found, unseen = self._info()
+        await self._committer.aconfirm(messages=unseen)
         return found
 
-    def _info(self) -> ChannelInfo:
+    def _info(self) -> tuple[ChannelInfo, bool]:
+        """The snapshot, and whether it tells of messages that do not show yet.
+
+        Under ``always`` cursors and producers move at once, and messages show when they are
+        durable. A snapshot has both as they will be when all of it may be told.
+        """
         state = self.state
         store = self._store
         with store.lock:
+            end, ended = state.end_offset, state.ended
+            unseen = store.awaits_show(state)
+            if unseen:
+                end, ended = state.next_offset, state.sealed
             parent = None
             if state.parent is not None:
                 origin = store.table.find_id(state.parent[0])
                 gone = origin is None or origin.deleted
                 parent = (None if gone or origin is None else origin.name, state.parent[1])
             retention = NO_RETENTION if state.retention is None else None
-            end = state.end_offset
             has_messages = end > (parent[1] if parent else 0)
             found = ChannelInfo(
                 name=state.name,
                 exists=bool(state.id),
-                ended=state.ended,
+                ended=ended,
                 start_offset=state.start_offset,
                 end_offset=end,
-                durable_offset=durable_end(store, state, end),
+                durable_offset=end if unseen else durable_end(store, state, end),
                 created=to_datetime(state.created_ns) if state.id else None,
                 last=to_datetime(state.time_ns) if has_messages else None,
                 retention=store.options.retention
@@ -341,7 +349,7 @@ class EmbeddedChannel(Channel):
             )
         if state.deleted:
             raise self._deleted(state)
-        return found
+        return found, unseen
 
     def _configuration(self, retention: Retention | None) -> list[Draft]:
         if retention is not None and not isinstance(retention, Retention):

@@ -53,14 +53,22 @@ class EmbeddedCursor(Cursor):
         return position
 
     def _position(self) -> int:
+        return self._position_and_lag()[0]
+
+    def _position_and_lag(self) -> tuple[int, int]:
+        # With the lock, because a frame moves a cursor a moment before its messages show.
         state = self.state
-        return state.cursors.get(self.name, state.start_offset)
+        with self._store.lock:
+            position = state.cursors.get(self.name, state.start_offset)
+            return position, state.end_offset - position
 
     def lag(self) -> int:
-        return self.state.end_offset - self.position()
+        lag = self._position_and_lag()[1]
+        self._committer.confirm()
+        return lag
 
     async def alag(self) -> int:
-        lag = self.state.end_offset - self._position()
+        lag = self._position_and_lag()[1]
         await self._committer.aconfirm()
         return lag
 

@@ -87,7 +87,9 @@ class EmbeddedProducer(Producer):
         return producer
 
     def sequence(self) -> int:
-        sequence = self._channel.state.producers[self.name].sequence
+        state = self._channel.state
+        with self._channel._store.lock:
+            sequence = state.producers[self.name].sequence
         self._committer.confirm(messages=True)
         return sequence
 
@@ -185,7 +187,10 @@ class EmbeddedProducer(Producer):
         headers = check_meta(type, key, headers)
         state = self._channel.state
         producer = self._known(state)
-        expected = producer.sequence
+        with self._channel._store.lock:
+            # Whoever has just published holds it until the message shows, and not before then may
+            # anybody be told of it.
+            expected = producer.sequence
         if sequence is None:
             sequence = expected
         elif isinstance(sequence, bool) or not isinstance(sequence, int) or sequence < 0:

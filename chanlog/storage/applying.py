@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from ..format.records import (
 )
 from ..host import Buffer
 from .segment import RawSegment, log_position
-from .state import ChannelState, ProducerState
+from .state import ChannelState, Listeners, ProducerState
 from .table import ChannelTable
 
 __all__ = ["Reveal", "apply", "inside", "name_lost", "show", "wake"]
@@ -241,20 +242,43 @@ def _release(table: ChannelTable, state: ChannelState) -> None:
         released = origin
 
 
-def show(reveal: Reveal) -> list[Any]:
-    """Let readers see what has happened, and return whom to wake. With the lock held."""
-    state = reveal.state
-    listeners = state.listeners
-    if reveal.kind == MESSAGES:
-        # The listeners count it before readers see it: who sees the end may rely on them.
-        waiters = None
+def show(reveals: Iterable[Reveal]) -> list[Any]:
+    """Let readers see what has happened, all of it at once, and return whom to wake. With the
+    lock held, which readers do not take."""
+    waiters: list[Any] = []
+    states: list[ChannelState] = []
+    fields: list[str] = []
+    values: list[int | bool] = []
+    changed: list[Listeners] = []
+    for reveal in reveals:
+        state = reveal.state
+        listeners = state.listeners
+        if reveal.kind == MESSAGES:
+            # The listeners count it before readers see it: who sees the end may rely on them.
+            if listeners is not None:
+                waiters += listeners.published(reveal.type, reveal.sender, reveal.end) or ()
+            states.append(state)
+            fields.append("end_offset")
+            values.append(max(state.end_offset, reveal.end))
+            continue
+        if reveal.kind != DELETED:
+            states.append(state)
+            fields.append("ended")
+            values.append(True)
         if listeners is not None:
-            waiters = listeners.published(reveal.type, reveal.sender, reveal.end)
-        state.end_offset = max(state.end_offset, reveal.end)
-        return waiters or []
-    if reveal.kind != DELETED:
-        state.ended = True
-    return (listeners.changed() or []) if listeners is not None else []
+            changed.append(listeners)
+    set_at_once(states, fields, values)
+    for listeners in changed:
+        waiters += listeners.changed() or ()
+    return waiters
+
+
+def set_at_once(
+    states: Iterable[ChannelState], fields: Iterable[str], values: Iterable[int | bool]
+) -> None:
+    """Set a field of each state, all in one step of C: no other thread runs in between, so
+    whoever reads without the lock sees either none or all of a frame."""
+    deque(map(setattr, states, fields, values), maxlen=0)
 
 
 def wake(waiters: Iterable[Any] | None) -> None:

@@ -74,10 +74,12 @@ def _reach(active: RawSegment, stop: int) -> None:
 
 def _take_in(store: Store, active: RawSegment, waiters: list[Any], position: int) -> None:
     header = active.header(position)
+    reveals = []
     for inner_position, inner in inside(active.map, position, header):
         reveal = apply(store.table, active, inner_position, inner, active.map)
         if reveal is not None:
-            waiters += show(reveal)
+            reveals.append(reveal)
+    waiters += show(reveals)
     store.time_ns = max(store.time_ns, header.time_ns)
     active.tail = position + header.length
 

@@ -10,7 +10,7 @@ from ..errors import CorruptionError, FormatError
 from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import raw_name, temporary, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
-from .applying import apply, inside, name_lost
+from .applying import apply, inside, name_lost, set_at_once
 from .scanning import (
     batch_at,
     batches_of_any_salt,
@@ -426,6 +426,7 @@ def apply_clustered(
     the first of it unless the log may go on without.
     """
     waiters: list[Any] = []
+    told: dict[ChannelState, None] = {}
     index = segment.index
     damage = [] if segment.sound else [segment.damaged(0, segment.size, "its index is made anew")]
     for position, found in segment.controls():
@@ -444,8 +445,7 @@ def apply_clustered(
             damage.append(nonsense)
             continue
         if reveal is not None:
-            reveal.state.end_offset = reveal.state.next_offset
-            reveal.state.ended = reveal.state.sealed
+            told[reveal.state] = None
     for entry in index:
         if damage:
             name_lost(store.table, entry.channel, entry.base, entry.time_first_ns, -1)
@@ -454,8 +454,16 @@ def apply_clustered(
             store.table.touch(state, -1)
             if state.listeners is not None:
                 waiters += state.listeners.skipped(entry.end)
-            state.next_offset = state.end_offset = entry.end
+            state.next_offset = entry.end
+            told[state] = None
         if state is not None:
             state.time_ns = max(state.time_ns, entry.time_last_ns)
         store.time_ns = max(store.time_ns, entry.time_last_ns)
+    # Frames may be among it, and an end that may not show before the messages do.
+    states = list(told)
+    set_at_once(
+        states * 2,
+        ["end_offset"] * len(states) + ["ended"] * len(states),
+        [state.next_offset for state in states] + [state.sealed for state in states],
+    )
     return waiters, damage

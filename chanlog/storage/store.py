@@ -271,10 +271,14 @@ class Store:
         ended: set[ChannelState] = set()
         for draft in drafts:
             state = draft.state
-            if state.deleted or ((state.sealed or state in ended) and draft.kind == MESSAGES):
+            if state.deleted:
                 raise sealed(state)
             if draft.check is not None:
+                # Before the end is looked at: what a producer retries may have been written before
+                # it, by whoever was faster.
                 draft.check()
+            if (state.sealed or state in ended) and draft.kind == MESSAGES:
+                raise sealed(state)
             if draft.kind == ENDED and state.sealed:
                 bases.append(state.next_offset)
                 continue
@@ -343,6 +347,7 @@ class Store:
         waiters: list[Any] = []
         ticket = log_position(active.first, active.tail)
         deaths = self.table.deaths
+        reveals: list[Reveal] = []
         for place, header in inside(active.map, position, active.header(position)):
             reveal = apply(self.table, active, place, header, active.map)
             if reveal is None and again:
@@ -356,7 +361,8 @@ class Store:
             if reveal is not None and self.deferred:
                 self.unseen.append((ticket, reveal))
             elif reveal is not None:
-                waiters += show(reveal)
+                reveals.append(reveal)
+        waiters += show(reveals)
         if self.table.deaths != deaths:
             self.on_death()
         if not self.dirty:
@@ -423,6 +429,15 @@ class Store:
             self.sealed_bytes += old.tail
         self.on_roll()
         return new
+
+    def awaits_show(self, state: ChannelState) -> bool:
+        """Whether something was appended to a channel that shows only once it is durable, and
+        will. Call with the lock held."""
+        if not self.deferred or self.closed or self.failed is not None:
+            return False
+        return state.next_offset != state.end_offset or state.sealed != (
+            state.ended or state.deleted
+        )
 
     # States of the log.
 

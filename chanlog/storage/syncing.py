@@ -203,15 +203,13 @@ def _lead(store: Store) -> None:
         store.on_dirty()
         raise
     # The commit point: from here on it is durable.
-    store.durable = max(store.durable, ticket)
     store.syncs += 1
     try:
+        _tell(store, ticket)
         _close(rolled)
-        if store.unseen:
-            _show_durable(store)
     except BaseException:
-        # A signal: nobody else will show what is durable now, or wake those who were taken.
-        _show_durable(store)
+        # A signal: nobody else will tell what is durable now, or wake those who were taken.
+        _tell(store, ticket)
         with store.lock:
             waiters = store.everybody()
         wake(waiters)
@@ -238,14 +236,19 @@ def _close(rolled: list[RawSegment]) -> None:
             file.close()
 
 
-def _show_durable(store: Store) -> None:
+def _tell(store: Store, ticket: int) -> None:
+    """Show what is durable up to ``ticket``, then say that it is.
+
+    In this order, for whoever finds that what it wrote is durable returns at once, and reads it.
+    """
     waiters: list[Any] = []
     with store.lock:
-        durable = store.durable
-        count = sum(1 for ticket, _ in store.unseen if ticket <= durable)
-        for _, reveal in store.unseen[:count]:
-            waiters += show(reveal)
-        del store.unseen[:count]
+        durable = max(store.durable, ticket)
+        if store.unseen:
+            count = sum(1 for position, _ in store.unseen if position <= durable)
+            waiters = show(reveal for _, reveal in store.unseen[:count])
+            del store.unseen[:count]
+        store.durable = durable
     wake(waiters)
 
 
