@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 # The evaluation loop looks for signals behind these. Behind the call of a function in Python it
@@ -33,19 +34,25 @@ class Interrupter:
 
     def run(self, work: Callable[[], Any]) -> Any:
         before = sys.gettrace()
+        # Whatever is collected is collected at another place each time.
+        collecting = gc.isenabled()
+        gc.disable()
         sys.settrace(self._call)
         try:
             return work()
         finally:
             sys.settrace(before)
+            if collecting:
+                gc.enable()
             self._last.clear()
 
     def _call(self, frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_back is not None:
             self._last.pop(frame.f_back, None)
-        name = frame.f_code.co_filename
         called = frame.f_back is not None and frame.f_back.f_trace is not None
-        if not any(floor in name for floor in (*_FLOORS, *(_BELOW if called else ()))):
+        floors = (*_FLOORS, *_BELOW) if called else _FLOORS
+        name = frame.f_code.co_filename
+        if _is_final(frame.f_code) or not any(floor in name for floor in floors):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -61,6 +68,12 @@ class Interrupter:
                     self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                     raise KeyboardInterrupt
         return self._opcode
+
+
+def _is_final(code: CodeType) -> bool:
+    """Whether nobody hears of what is raised there: it runs where something was let go of last."""
+    is_callback = "<locals>" in code.co_qualname and "weakref" in code.co_filename
+    return code.co_name == "__del__" or is_callback
 
 
 def everywhere(prepare: Callable[[], Any], work: Callable[[Any], Any], check: Any) -> int:
