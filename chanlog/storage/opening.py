@@ -332,15 +332,11 @@ _WRITE_BYTES = 1 << 20
 def _settle(store: Store, raws: list[RawSegment]) -> None:
     """Choose the segment to go on with."""
     last = raws[-1]
-    if last.size < last.tail + HEADER_BYTES:
-        # A segment always has room for the record that ends it.
-        assert last.file is not None
-        last.size = last.tail + HEADER_BYTES
-        last.file.truncate(last.size)
-        last.map = last.file.map(last.size, writable=True)
     store.durable = log_position(last.first, last.tail)
-    if store.segments[-1] is last and not last.is_rolled:
-        _grow(last, store.options.segment_bytes)
+    # Nothing can be found again in a segment without a salt, so another one is begun behind it.
+    if store.segments[-1] is last and not last.is_rolled and last.salt:
+        # A segment always has room for the record that ends it.
+        _grow(last, max(store.options.segment_bytes, last.tail + HEADER_BYTES))
         store.active = last
         last.limit = last.tail
         raws = raws[:-1]

@@ -13,7 +13,7 @@ from chanlog.storage.maintenance import maintain
 from chanlog.storage.reading import Reader
 
 from ..support import datas, drain, offsets
-from .worlds import open_log
+from .worlds import files_of, open_log
 
 RAW = "0000000001.log"
 SEALED = "0000000001-0000000001.seg"
@@ -357,3 +357,27 @@ def test_a_segment_of_which_nothing_can_be_read(path):
         assert isinstance(list(log.channel("a").replay())[1], chanlog.Gap)
         assert datas(log.channel("b").replay()) == ["x", "the mark"]
         assert {damage.path for damage in log.recovery.damage} == {path / "0000000002.log"}
+        found = [(damage.start, damage.stop) for damage in log.recovery.damage]
+        assert found == [(0, 64), (64, size)]
+
+
+def test_an_active_segment_of_which_nothing_can_be_read(path):
+    """The log went on in it, in batches without a salt, which no opening finds: what was synced
+    was lost in the next crash. What is left of it stays as it is, and another one is begun."""
+    with open_log(path) as log:
+        log.channel("a").publish("first", durable=True)
+        log._store.roll()
+        log.channel("a").publish("second", durable=True)
+    content = b"?" * (path / "0000000002.log").stat().st_size
+    (path / "0000000002.log").write_bytes(content)
+    with pytest.raises(chanlog.CorruptionError):
+        open_log(path)
+    with gapped(path) as log:
+        end = log.channel("a").publish("next", durable=True) + 1
+        crashed = files_of(path)
+    for name, left in crashed.items():
+        (path / name).write_bytes(left)
+    with gapped(path) as log:
+        assert list(log.channel("a").replay())[-1].data == "next"
+        assert log.channel("a").info().end_offset == end
+        assert (path / "0000000002.log").read_bytes() == content
