@@ -6,6 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import FormatError
+from ..format.batch import OFFSET_MAX
 from ..format.catalog import HIDDEN, Entry
 from ..format.payload import pack, unpack
 from ..format.records import is_producer
@@ -128,6 +129,10 @@ class ChannelState:
         state.ended = bool(entry.flags & ENDED)
         state.deleted = bool(entry.flags & HIDDEN)
         state.sealed = state.ended or state.deleted
+        if entry.end_offset > OFFSET_MAX or not (
+            state.deleted or entry.start_offset <= entry.end_offset
+        ):
+            raise FormatError(f"the catalog has no offsets of {entry.name!r} that could be")
         if entry.extra:
             state._read_extra(unpack(entry.extra))
         return state

@@ -114,6 +114,9 @@ def test_a_catalog_of_nonsense(path: Path) -> None:
                   {"producers": [["p", 1, 1, 1, [5]]]}):  # fmt: skip
         with pytest.raises(chanlog.FormatError):
             ChannelState.from_entry(Entry(1, "a", 0, 1, 0, 0, extra=pack(extra)))
+    for start, end in ((2, 1), (0, 1 << 63)):
+        with pytest.raises(chanlog.FormatError):
+            ChannelState.from_entry(Entry(1, "a", start, end, 0, 0))
     for meta in (5, [1], [b"", [], 0, True, True], [b"", {1: 5}, 0, True, True],
                  [b"", {"x": 64}, 0, True, True], [b"", {}, -1, True, True]):  # fmt: skip
         with pytest.raises(chanlog.FormatError):
