@@ -262,6 +262,6 @@ def trial(seed: int, number: int) -> tuple[str, bytes]:
     target = targets()[name]
     samples = target.samples
     content = mutated(random, samples[random.getrandbits(16) % len(samples)])
-    if number & 3:
+    if random.getrandbits(3):
         target.mend(content)
     return name, bytes(content)
