@@ -34,7 +34,7 @@ from ..options import NO_RETENTION, Retention, check_name
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import MAPPED_BYTES_MAX, Draft, Store
-from ..storage.syncing import durable_end
+from ..storage.syncing import awaits_show, durable_end
 from .cursor import EmbeddedCursor
 from .encoding import check_meta, encode_batches, too_large
 from .producer import EmbeddedProducer, Outrun, open_producer
@@ -311,14 +311,14 @@ class EmbeddedChannel(Channel):
     def _info(self) -> tuple[ChannelInfo, bool]:
         """The snapshot, and whether it tells of messages that do not show yet.
 
-        Under ``always`` cursors and producers move at once, and messages show when they are
-        durable. A snapshot has both as they will be when all of it may be told.
+        Under ``always`` a cursor moves at once, and messages show when they are durable. Where
+        that may have been one frame, the snapshot has both as they will be once it may be told.
         """
         state = self.state
         store = self._store
         with store.lock:
             end, ended = state.end_offset, state.ended
-            unseen = store.awaits_show(state)
+            unseen = awaits_show(store, state)
             if unseen:
                 end, ended = state.next_offset, state.sealed
             parent = None
@@ -342,7 +342,7 @@ class EmbeddedChannel(Channel):
                 else Retention.from_record(state.retention or {}),
                 cursors=dict(sorted(state.cursors.items())),
                 producers={
-                    name: (producer.epoch, producer.sequence)
+                    name: (producer.epoch, producer.sequence_below(end))
                     for name, producer in sorted(state.producers.items())
                 },
                 parent=parent,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from ..errors import ChanlogError, ChannelDeleted, ChannelEnded, UnexpectedOffset
+from ..errors import (
+    ChanlogError,
+    ChannelDeleted,
+    ChannelEnded,
+    MessageTooLarge,
+    UnexpectedOffset,
+)
 from .state import ChannelState
 
-__all__ = ["sealed", "unexpected"]
+__all__ = ["frame_too_large", "sealed", "unexpected"]
 
 
 def sealed(state: ChannelState) -> ChanlogError:
@@ -33,4 +39,13 @@ def unexpected(state: ChannelState, expect: int, end: int | None = None) -> Unex
         channel=state.name,
         expected=expect,
         end_offset=end,
+    )
+
+
+def frame_too_large(size_bytes: int, bytes_max: int) -> MessageTooLarge:
+    """The error for a frame, or for many at once, that no batch can hold."""
+    return MessageTooLarge(
+        f"a frame of {size_bytes:,} bytes is over the limit of {bytes_max:,}; publish it in parts",
+        size_bytes=size_bytes,
+        bytes_max=bytes_max,
     )

@@ -66,6 +66,17 @@ class ProducerState:
                 del runs[0]
         self.sequence = sequence + count
 
+    def sequence_below(self, end: int) -> int:
+        """The next sequence as far as messages below the offset ``end`` tell."""
+        sequence = self.sequence
+        for start, offset in reversed(self.runs):
+            if offset + sequence - start <= end:
+                break
+            if offset < end:
+                return start + end - offset
+            sequence = start
+        return sequence
+
     def offset_of(self, sequence: int) -> int | None:
         """The offset that ``sequence`` got, or ``None`` if that was too long ago."""
         for start, offset in reversed(self.runs):

@@ -14,7 +14,6 @@ from ..errors import (
     ForkedProcess,
     LogClosed,
     LogFailed,
-    MessageTooLarge,
     ReadOnly,
 )
 from ..format.batch import (
@@ -37,7 +36,7 @@ from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
 from .creating import create_segment
 from .draft import Draft
-from .refusals import sealed, unexpected
+from .refusals import frame_too_large, sealed, unexpected
 from .segment import MapBudget, Nowhere, RawSegment, Segment, log_position
 from .state import ChannelState
 from .table import ChannelTable
@@ -240,12 +239,7 @@ class Store:
                 if framed:
                     length += HEADER_BYTES
                 if length > FRAME_BYTES_MAX:
-                    raise MessageTooLarge(
-                        f"a frame of {length:,} bytes is over the limit of {FRAME_BYTES_MAX:,}; "
-                        "publish it in parts",
-                        size_bytes=length,
-                        bytes_max=FRAME_BYTES_MAX,
-                    )
+                    raise frame_too_large(length, FRAME_BYTES_MAX)
                 active = self.active
                 if active.tail + length > active.limit:
                     active = self.make_room(length)
@@ -429,15 +423,6 @@ class Store:
             self.sealed_bytes += old.tail
         self.on_roll()
         return new
-
-    def awaits_show(self, state: ChannelState) -> bool:
-        """Whether something was appended to a channel that shows only once it is durable, and
-        will. Call with the lock held."""
-        if not self.deferred or self.closed or self.failed is not None:
-            return False
-        return state.next_offset != state.end_offset or state.sealed != (
-            state.ended or state.deleted
-        )
 
     # States of the log.
 

@@ -19,6 +19,7 @@ from .store import Draft, Store
 
 __all__ = [
     "append_durably",
+    "awaits_show",
     "commit",
     "confirm",
     "durable_end",
@@ -154,6 +155,16 @@ def telling_position(store: Store, *, messages: bool = False) -> int:
     if not store.deferred or store.closed or store.failed is not None or store.read_only:
         return 0
     return store.end_position if messages else store.changed
+
+
+def awaits_show(store: Store, state: ChannelState) -> bool:
+    """Whether something of a channel shows already whose messages, if it was in a frame with them,
+    show only once they are durable. Call with the lock held."""
+    if not store.deferred or store.closed or store.failed is not None:
+        return False
+    if store.changed <= store.durable:
+        return False
+    return state.next_offset != state.end_offset or state.sealed != state.ended
 
 
 def confirm(store: Store, *, messages: bool = False) -> None:

@@ -77,7 +77,7 @@ def test_a_second_try_waits_for_the_sync_of_the_first(disk, held_sync, what):
     second = spawn(lambda: (work(), synced.append(release.is_set())))
     # Whatever the second does, it has had its chance when a third call has been answered.
     for _ in range(100):
-        log.statistics()
+        channel.info()
     release.set()
     gather([first, second])
     assert synced == [True]

@@ -167,7 +167,7 @@ def test_always_shows_nothing_before_the_sync(path, disk):
         disk.hold()
         publishing = spawn(channel.publish, "second")
         assert disk.held.wait(LIMIT)
-        assert [message.data for message in channel.replay()] == ["first"]
+        assert channel.info().end_offset == 1
         assert not subscription.ready
         assert subscription.get(timeout=0) is None
         assert log.statistics().waiters == 1
@@ -179,8 +179,7 @@ def test_always_shows_nothing_before_the_sync(path, disk):
         disk.hold()
         ending = spawn(channel.end)
         assert disk.held.wait(LIMIT)
-        assert not subscription.ready
-        assert subscription.get(timeout=0) is None
+        assert not channel.info().ended
         # Nothing can follow any more, and why is told when it is durable.
         refused = spawn(channel.publish, "behind the end")
         assert not refused.done()
