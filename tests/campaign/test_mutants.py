@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from .campaign import Progress
-from .mutants import running
+from .campaign import Progress, passed
+from .mutants import CAMPAIGNS, running
 from .mutants.mutating import Mutant, mutants_of, mutated
 from .mutants.units import UNITS
 
@@ -25,6 +25,10 @@ def f(a, b):
     a += 1
     return max(a, b)
 '''
+
+
+def test_a_sample_of_the_mutants_dies() -> None:
+    passed(CAMPAIGNS[0])
 
 
 def test_every_explanation_is_of_a_mutant_there_is() -> None:
