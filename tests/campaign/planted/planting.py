@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from ...support import ROOT
 
-__all__ = ["Edit", "Plant", "StalePlant", "planted", "planted_text"]
+__all__ = ["Edit", "Plant", "StalePlant", "edited", "planted", "planted_text"]
 
 _COPIED = ("chanlog", "tests")
 # In a copy what must happen anyway has less time for it: a plant that makes a test wait in vain is
@@ -62,10 +62,20 @@ def planted(plant: Plant | None) -> Iterator[Path]:
         shutil.copy2(ROOT / "pyproject.toml", root)
         support = root / "tests" / "support.py"
         _write(support, _replaced(support.read_text(encoding="utf-8"), *_LIMIT))
-        for edit in plant.edits if plant is not None else ():
-            path = root / "chanlog" / edit.file
-            _write(path, planted_text(path.read_text(encoding="utf-8"), edit))
+        for file, text in edited(plant).items() if plant is not None else ():
+            _write(root / "chanlog" / file, text)
         yield root
+
+
+def edited(plant: Plant) -> dict[str, str]:
+    """The modules that a plant changes, as they are with it. Raises ``StalePlant``."""
+    texts: dict[str, str] = {}
+    for edit in plant.edits:
+        text = texts.get(edit.file)
+        if text is None:
+            text = (ROOT / "chanlog" / edit.file).read_text(encoding="utf-8")
+        texts[edit.file] = planted_text(text, edit)
+    return texts
 
 
 def _replaced(text: str, before: str, after: str) -> str:
