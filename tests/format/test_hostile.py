@@ -56,7 +56,7 @@ def allocated(work: Callable[[], Any]) -> int:
 
 
 def batch(kind: int, body: bytes, **fields: int) -> bytes:
-    return encode(kind, body, salt=7, time_ns=5, mark=0, **{"channel": 1, **fields})
+    return encode(kind, body, salt=7, time_ns=5, **{"channel": 1, "mark": 0, **fields})
 
 
 def test_nested_claims_allocate_next_to_nothing() -> None:
@@ -145,6 +145,12 @@ def test_a_meta_that_is_longer_than_its_batch() -> None:
             single_payloads(content, [at])
         with pytest.raises(FormatError):
             single_payloads(content, [at, at])
+    # What is before the body may well look like a meta.
+    content = batch(
+        MESSAGES, b"\xc0" + (2).to_bytes(4, "little"), count=1, flags=META, mark=0x91 << 56
+    )
+    with pytest.raises(FormatError, match="longer than the batch"):
+        read_meta(content, 0, len(content), META)
 
 
 @pytest.mark.parametrize(
@@ -230,3 +236,17 @@ def test_the_kinds_here_are_those_of_the_format() -> None:
     header = read_header(content, 0, len(content), 7)
     assert header is not None
     assert decode_created(content[HEADER_BYTES:]) == ("a", {"count": 3}, 4, 9)
+
+
+@pytest.mark.parametrize("column", [[["t"]], [["t"], b"\0"], [["t"], b"\0\5"]])
+def test_columns_that_do_not_fit_are_not_read(column: list[Any]) -> None:
+    body = pack(["a", "b"]) + encode_meta(None, column)
+    content = batch(MESSAGES, body, count=2, flags=META)
+    with pytest.raises(FormatError):
+        messages(content, 0, len(content), META, 2, 0, 5)
+
+
+def test_a_large_payload_that_only_the_careful_way_reads() -> None:
+    large = {(1, 2): "x" * 300}
+    first = batch(MESSAGES, pack(large), count=1)
+    assert single_payloads(first + batch(MESSAGES, pack(5), count=1), [0, len(first)]) == [large, 5]
