@@ -62,8 +62,10 @@ def scheduled() -> Iterator[None]:
 class World:
     """A log in memory, a channel with two messages, and room for whatever a scenario needs."""
 
-    def __init__(self, *, messages: int = 2, **options: Any) -> None:
-        self.folder = MemoryFolder()
+    def __init__(
+        self, *, messages: int = 2, folder: MemoryFolder | None = None, **options: Any
+    ) -> None:
+        self.folder = folder or MemoryFolder()
         self.log = open_image(self.folder, **options)
         self.store = self.log._store
         self.channel = self.log.channel("a", sender="me")

@@ -20,30 +20,62 @@ from ..world import World
 __all__ = ["SCENARIOS"]
 
 
-def full() -> World:
-    """No room for one more message, and all there is is durable."""
-    world = World()
-    world.fill()
-    world.log.sync()
+class SyncedFile(MemoryFile):
+    """Memory that notes in its folder how far the log was when a sync of it began."""
+
+    __slots__ = ("folder",)
+
+    def sync(self) -> None:
+        for segment in self.folder.store.segments if self.folder.store else ():
+            if segment.file is self:
+                position = log_position(segment.first, segment.tail)
+                self.folder.synced = max(self.folder.synced, position)
+
+
+class SyncedFolder(MemoryFolder):
+    """A folder of them: ``synced`` is what a disk would have, whatever the store says."""
+
+    __slots__ = ("store", "synced")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store: Store | None = None
+        self.synced = 0
+
+    def create(self, name: str) -> MemoryFile:
+        file = SyncedFile(name)
+        file.folder = self
+        return self._files.setdefault(name, file)
+
+
+def noted(*, left: int | None = None, **options: Any) -> World:
+    """A world whose syncs are noted; with room for ``left`` bytes more, if that is said, and all
+    there is durable."""
+    folder = SyncedFolder()
+    world = World(folder=folder, **options)
+    folder.store = world.store
+    if left is not None:
+        world.fill(left)
+        world.log.sync()
     return world
+
+
+def full() -> World:
+    """No room for one more message."""
+    return noted(left=20)
 
 
 def nearly_full() -> World:
-    """Room for one more message and not for two, and all there is is durable."""
-    world = World()
-    world.fill(90)
-    world.log.sync()
-    return world
+    """Room for one more message and not for two."""
+    return noted(left=90)
 
 
 def always() -> World:
-    return World(sync="always")
+    return noted(sync="always")
 
 
 def always_full() -> World:
-    world = World(sync="always")
-    world.fill()
-    return world
+    return noted(left=20, sync="always")
 
 
 def position_of(store: Store, id: int, offset: int) -> int:
@@ -60,7 +92,7 @@ def publish(payload: str) -> Callable[[World], Any]:
 
     def body(world: World) -> tuple[int, int]:
         offset = world.channel.publish(payload, durable=True)
-        return offset, world.store.durable
+        return offset, world.folder.synced
 
     return body
 
@@ -82,7 +114,7 @@ def check_durable(world: World, endings: list[Ending]) -> None:
 def read_durable(world: World) -> tuple[int, int]:
     """Wait for a message; returns its offset, and how far the log was durable then."""
     message = world.channel.subscribe(after=1).get()
-    return message.offset, world.store.durable
+    return message.offset, world.folder.synced
 
 
 def check_read(world: World, endings: list[Ending]) -> None:
@@ -196,12 +228,12 @@ def wait_for_failure(world: World) -> Any:
 
 
 SCENARIOS = (
-    Scenario("durable, durable", World, [publish("x"), publish("y")], check_durable),
+    Scenario("durable, durable", noted, [publish("x"), publish("y")], check_durable),
     Scenario(
-        "durable, durable, durable", World, [publish("x"), publish("y"), publish("z")],
+        "durable, durable, durable", noted, [publish("x"), publish("y"), publish("z")],
         check_durable,
     ),
-    Scenario("durable, publish", World, [publish("x"), publish_quickly], check_durable),
+    Scenario("durable, publish", noted, [publish("x"), publish_quickly], check_durable),
     Scenario("durable, publish, full", full, [publish("x"), publish_quickly], check_durable),
     Scenario(
         "durable, publish, rolling", nearly_full, [publish("x"), publish_quickly], check_durable
@@ -212,7 +244,7 @@ SCENARIOS = (
     Scenario("always, always, get", always, [publish("x"), publish("y"), read_durable], check_read),
     Scenario("always, get, rolling", always_full, [publish("x"), read_durable], check_read),
     Scenario(
-        "interrupted leader, durable", World, [publish_interrupted, publish("y")],
+        "interrupted leader, durable", noted, [publish_interrupted, publish("y")],
         check_interrupted, interruptible=(0,), rescued=True, opcodes=True,
     ),
     Scenario(
@@ -220,7 +252,7 @@ SCENARIOS = (
     ),
     Scenario("failing sync, get", failing, [publish_or_fail("x"), wait_for_failure], check_failed),
     Scenario(
-        "durable, durable, by opcode", World, [publish("x"), publish("y")], check_durable,
+        "durable, durable, by opcode", noted, [publish("x"), publish("y")], check_durable,
         opcodes=True,
     ),
 )  # fmt: skip
