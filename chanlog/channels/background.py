@@ -52,3 +52,9 @@ class Background:
         if thread is not None and thread is not threading.current_thread():
             ask()
             thread.join()
+        # Whoever works here holds this, and neither must outlive the log for the sake of the other.
+        self._work = _nothing
+
+
+def _nothing() -> None:
+    """What is left to do when it was stopped."""
