@@ -348,9 +348,15 @@ def _settle(store: Store, raws: list[RawSegment]) -> None:
 
 
 def _grow(segment: RawSegment, size: int) -> None:
-    """Make the file long enough to go on with: a clean close had cut it to what it held."""
+    """Make the file long enough to go on with: a clean close had cut it to what it held.
+
+    Its length is durable before anything is stored behind the old end. Else power may keep what
+    was stored and not the length, and the next opening would grow the file over it again: a
+    message that was lost would come back to life.
+    """
     if segment.size < size:
         assert segment.file is not None
         segment.file.truncate(size)
+        segment.file.sync()
         segment.map = segment.file.map(size, writable=True)
         segment.size = size
