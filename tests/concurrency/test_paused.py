@@ -30,13 +30,13 @@ class Gate:
         self._stops = threading.local()
         self._counting = threading.Lock()
 
-    def stopping(self, work: Callable[[], Any]) -> Any:
-        self._stops.here = True
+    def stopping(self, work: Callable[[], Any], time: int) -> Any:
+        self._stops.left = time
         return work()
 
     def __enter__(self) -> None:
-        if getattr(self._stops, "here", False):
-            self._stops.here = False
+        self._stops.left = getattr(self._stops, "left", 0) - 1
+        if self._stops.left == 0:
             with self._counting:
                 self.arrived += 1
             assert self.go.wait(LIMIT)
@@ -47,11 +47,11 @@ class Gate:
 
 
 @contextmanager
-def paused(log: Any, *works: Callable[[], Any]) -> Iterator[list[Future[Any]]]:
-    """Run each of ``works`` in a thread up to where it takes the log's lock; they go on at the
-    end of the block."""
+def paused(log: Any, *works: Callable[[], Any], time: int = 1) -> Iterator[list[Future[Any]]]:
+    """Run each of ``works`` in a thread up to where it takes the log's lock for the first, or the
+    given, time; they go on at the end of the block."""
     gate = log._store.lock = Gate(log._store.lock)
-    futures = [spawn(gate.stopping, work) for work in works]
+    futures = [spawn(gate.stopping, work, time) for work in works]
     try:
         until(lambda: gate.arrived == len(works))
         yield futures
@@ -86,7 +86,8 @@ def test_two_that_create_a_channel_create_one(log):
 def test_two_tries_of_one_sequence_are_one_message(log, channel):
     producer = channel.producer("p", epoch=1)
     works = [lambda: producer.publish("x", sequence=0)] * 2
-    with paused(log, *works) as futures:
+    # The first time it is to look at the sequence, the second to write.
+    with paused(log, *works, time=2) as futures:
         pass
     assert gather(futures) == [0, 0]
     assert replayed(channel) == ["x"]
