@@ -20,7 +20,7 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign("fuzz-format", "hostile bytes for every parser, checksums put right", "inputs",
              1_000_000, 1_000_000_000, fuzz_format),
     Campaign("fuzz-open", "hostile directories opened, read, verified, compacted", "directories",
-             20_000, 10_000_000, fuzz_open),
+             5_000, 10_000_000, fuzz_open),
     Campaign("fuzz-guided", "the parsers fuzzed by coverage, where atheris is installed", "inputs",
              0, 1_000_000_000, fuzz_guided),
 )  # fmt: skip
