@@ -72,14 +72,14 @@ def read_meta(buffer: Bytes, position: int, length: int, flags: int) -> Meta:
         return NO_META
     stop = position + length - META_LENGTH_BYTES
     start = stop - META_LENGTH.unpack_from(buffer, stop)[0]
+    if start < position + HEADER_BYTES:
+        raise _overlong()
     packed = bytes(buffer[start:stop])
     meta = _metas.get(packed)
     if meta is None:
         fields = unpack(packed)
         if not isinstance(fields, list) or len(fields) > _META_FIELDS:
             raise FormatError("the meta of a batch is not an array of at most 8 fields")
-        if start < position + HEADER_BYTES:
-            raise _overlong()
         meta = (*fields, *(None,) * (_META_FIELDS - len(fields)))
         _check_meta(meta, flags)
         # A map of headers is mutable and must never be given to two readers.

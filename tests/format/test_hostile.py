@@ -145,7 +145,11 @@ def test_a_meta_that_is_longer_than_its_batch() -> None:
             single_payloads(content, [at])
         with pytest.raises(FormatError):
             single_payloads(content, [at, at])
-    # What is before the body may well look like a meta.
+    # What is before the body may well look like a meta, and like one that was read before.
+    known = batch(
+        MESSAGES, pack("x") + b"\x91\xc0" + (2).to_bytes(4, "little"), flags=META, count=1
+    )
+    read_meta(known, 0, len(known), META)
     content = batch(
         MESSAGES, b"\xc0" + (2).to_bytes(4, "little"), count=1, flags=META, mark=0x91 << 56
     )
