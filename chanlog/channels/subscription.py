@@ -163,6 +163,7 @@ class EmbeddedSubscription(Subscription):
         ):
             return self._pop()
         if state.deleted:
+            # Waits for a sync only under ``always``, and only if the delete has just been made.
             confirm(store)
             raise sealed(state)
         if ended and self._offset >= state.end_offset:

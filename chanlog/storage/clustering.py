@@ -40,7 +40,7 @@ from .state import ChannelState
 from .store import Store
 from .syncing import commit, sync_folder
 
-__all__ = ["Keep", "cluster", "keep_of"]
+__all__ = ["Keep", "cluster", "keep_of", "retire"]
 
 # A batch of so many messages or bytes is not merged further: larger ones decode no faster, and
 # cost more to whoever wants one message.
@@ -141,13 +141,7 @@ def _install(store: Store, segments: list[Segment], new: ClusteredSegment) -> No
             *store.segments[:place], new, *store.segments[place + len(segments):],
         )  # fmt: skip
         for segment in segments:
-            segment.retired = True
-            store.opened.forget(segment)
-            if isinstance(segment, RawSegment):
-                # A channel that is quiet since must not keep the old segment alive.
-                for state in map(store.table.known, segment.index):
-                    if state is not None and state.segment is segment:
-                        state.segment = None
+            retire(store, segment)
         store.compactions += 1
     for segment in segments:
         if isinstance(segment, RawSegment) and segment.file is not None:
@@ -155,6 +149,18 @@ def _install(store: Store, segments: list[Segment], new: ClusteredSegment) -> No
             segment.file = None
         if segment.name != new.name:
             store.folder.remove(segment.name)
+
+
+def retire(store: Store, segment: Segment) -> None:
+    """``segment`` was rewritten: nothing but a reader that is inside of it keeps it. Call with the
+    lock held."""
+    segment.retired = True
+    store.opened.forget(segment)
+    if isinstance(segment, RawSegment):
+        # A channel that is quiet since must not keep it alive either.
+        for state in map(store.table.known, segment.index):
+            if state is not None and state.segment is segment:
+                state.segment = None
 
 
 class Writer:

@@ -9,6 +9,7 @@ from ..format.batch import HEADER_BYTES, ROLLED, read_header
 from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
 from .applying import apply, inside, show, wake
+from .clustering import retire
 from .creating import clustered_segment
 from .recovery import apply_clustered
 from .scanning import batch_at
@@ -137,7 +138,7 @@ def _adopt_clustered(store: Store, span: tuple[int, int]) -> list[Any]:
     kept: list[Segment] = []
     for segment in store.segments:
         if span[0] <= segment.first and segment.last <= span[1]:
-            _retire(store, segment)
+            retire(store, segment)
         else:
             kept.append(segment)
     store.segments = (*kept, clustered)
@@ -167,14 +168,5 @@ def _relist(store: Store) -> None:
         if isinstance(segment, RawSegment) and not covered:
             fresh.append(segment)
         elif segment not in fresh:
-            _retire(store, segment)
+            retire(store, segment)
     store.segments = tuple(sorted(fresh, key=lambda segment: segment.first))
-
-
-def _retire(store: Store, segment: Segment) -> None:
-    segment.retired = True
-    store.opened.forget(segment)
-    if isinstance(segment, RawSegment):
-        for state in map(store.table.known, segment.index):
-            if state is not None and state.segment is segment:
-                state.segment = None
