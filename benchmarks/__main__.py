@@ -1,17 +1,18 @@
-"""The command line: ``python -m benchmarks append|replay|wake|open|all``."""
+"""The command line: ``python -m benchmarks [WORKLOAD ...]``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from . import append, open, replay, wake
-from .harness import Figure, measure
+from . import agents, append, channels, fan, growth, open, replay, retention, wake
+from .harness import Case, Figure, measure
 from .peers import PEERS
 from .report import as_json, claim_line, claims, environment, table
 from .settings import SHAPES, Settings
@@ -20,7 +21,12 @@ WORKLOADS: dict[str, ModuleType] = {
     "append": append,
     "replay": replay,
     "wake": wake,
+    "fan": fan,
+    "agents": agents,
+    "channels": channels,
     "open": open,
+    "growth": growth,
+    "retention": retention,
 }
 
 
@@ -30,12 +36,19 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="What chanlog costs beside what else a Python user would pick.",
     )
-    parser.add_argument("workload", choices=[*WORKLOADS, "all"])
-    parser.add_argument("--quick", action="store_true", help="all of it in less than a minute")
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help=f"{', '.join(WORKLOADS)}, or all (default)"
+    )
+    parser.add_argument("--quick", action="store_true", help="everything runs, nothing is precise")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their names")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
     parser.add_argument("--shape", default=",".join(SHAPES), help="payloads (default: %(default)s)")
     parser.add_argument("--peers", default="", help=", ".join(peer.name for peer in PEERS))
     parser.add_argument("--runs", type=int, help="rounds, of which the median counts")
+    parser.add_argument("--case-seconds", type=float, help="no round begins after so long a time")
+    parser.add_argument(
+        "--log-mb", type=int, metavar="MB", help="how large a log `growth` grows (default: 10240)"
+    )
     parser.add_argument(
         "--folder",
         type=Path,
@@ -43,6 +56,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         help="on the disk to be measured (default: %(default)s)",
     )
     asked = parser.parse_args(words)
+    if unknown := set(asked.workloads) - {*WORKLOADS, "all"}:
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    if not asked.workloads or "all" in asked.workloads:
+        asked.workloads = list(WORKLOADS)
     if unknown := set(asked.shape.split(",")) - set(SHAPES):
         parser.error(f"no shape {', '.join(sorted(unknown))}; there are {', '.join(SHAPES)}")
     known = {peer.name for peer in PEERS}
@@ -51,9 +68,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return asked
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run what was asked for; a contestant that fails or cheats ends the run with its error."""
-    asked = arguments(words)
+def settings_for(asked: argparse.Namespace) -> Settings:
+    """How large a run that asks for."""
     settings = Settings(
         folder=asked.folder,
         shapes=tuple(asked.shape.split(",")),
@@ -63,21 +79,42 @@ def main(words: Sequence[str] | None = None) -> int:
         settings = settings.quick()
     if asked.runs:
         settings = replace(settings, runs=asked.runs)
-    workloads = list(WORKLOADS.values()) if asked.workload == "all" else [WORKLOADS[asked.workload]]
+    if asked.case_seconds:
+        settings = replace(settings, case_seconds=asked.case_seconds)
+    if asked.log_mb:
+        sizes = (*(size for size in settings.growth_mb if size < asked.log_mb), asked.log_mb)
+        settings = replace(settings, growth_mb=sizes)
+    return settings
 
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what was asked for; a contestant that fails or cheats ends the run with its error."""
+    asked = arguments(words)
+    settings = settings_for(asked)
+    workloads = [WORKLOADS[name] for name in asked.workloads]
     print(", ".join(f"{name} {value}" for name, value in environment(settings.folder).items()))
+    for peer in PEERS:
+        if missing := peer.missing():
+            print(f"without {peer.name}: {missing}")
+    cases: list[Case] = []
     figures: list[Figure] = []
     for workload in workloads:
+        started = time.monotonic()
         for case in workload.cases(settings):
-            found = measure(case, settings.runs)
+            if asked.only not in case.name:
+                continue
+            found = measure(case, settings.runs, settings.case_seconds)
             figures += found
-            print("\n".join(table(found)), flush=True)
+            # Of what it could run nothing is kept: its stores are as large as memory.
+            cases.append(replace(case, contestants={}))
+            print("\n".join(table(found, case.absent)), flush=True)
+        print(f"\n{workload.__name__}: {time.monotonic() - started:.0f} s", flush=True)
     promised = [claim for workload in workloads for claim in workload.CLAIMS]
-    print("\nclaims, in this run")
+    print("\ntargets, in this run")
     for claim in claims(promised, figures):
         print(claim_line(claim))
     if asked.json:
-        asked.json.write_text(as_json(settings, figures, promised) + "\n")
+        asked.json.write_text(as_json(settings, cases, figures, promised) + "\n")
     return 0
 
 

@@ -17,11 +17,10 @@ from .settings import SHAPES, Settings, Shape, payloads
 __all__ = ["CLAIMS", "cases"]
 
 CHANNEL = "workflow-42"
-BATCH = 1_000
 
 ONE = "one per call"
 BUSY = "one per call, busy thread beside"
-MANY = f"{BATCH:,} per call"
+MANY = "1,000 per call"
 DURABLE = "durable, one thread"
 ALONE = "bare, one thread"
 RATE = "messages/s"
@@ -105,7 +104,7 @@ def one(
     beside_busy: bool = False,
 ) -> Sample:
     """One thread, one message a call."""
-    items = payloads(shape.name, settings.pool)
+    items = settings.items(shape)
     with opened(kind, settings, shape) as peer:
         write = peer.durable_writer(CHANNEL) if durable else peer.writer(CHANNEL)
         with busy(beside_busy):
@@ -116,17 +115,18 @@ def one(
 
 def many(kind: type[Peer], settings: Settings, shape: Shape) -> Sample:
     """One thread, a list of messages a call."""
-    items = payloads(shape.name, BATCH * 8)
-    lists = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+    size = shape.batch
+    items = payloads(shape.name, size * 8)
+    lists = [items[start : start + size] for start in range(0, len(items), size)]
     with opened(kind, settings, shape) as peer:
         pace = paced(peer.many_writer(CHANNEL), lists, settings.seconds)
-        check(peer.reader(CHANNEL), items, pace.calls * BATCH)
-    return {RATE: pace.rate * BATCH, CPU: pace.cpu_ns / BATCH}
+        check(peer.reader(CHANNEL), items, pace.calls * size)
+    return {RATE: pace.rate * size, CPU: pace.cpu_ns / size}
 
 
 def threads(kind: type[Peer], settings: Settings, shape: Shape, count: int) -> Sample:
     """Each thread waits for the disk with each message; every one has a channel of its own."""
-    items = payloads(shape.name, settings.pool)
+    items = settings.items(shape)
     # The first message is not timed: it makes what all others find.
     counts = [1] + [0] * (count - 1)
     start = threading.Barrier(count + 1)
@@ -158,7 +158,7 @@ def threads(kind: type[Peer], settings: Settings, shape: Shape, count: int) -> S
 
 def tasks(kind: type[Peer], settings: Settings, shape: Shape) -> Sample:
     """Each task of one loop waits for the disk with each message, as above."""
-    items = payloads(shape.name, settings.pool)
+    items = settings.items(shape)
     counts = [1] + [0] * (settings.tasks - 1)
     clock = time.perf_counter
 

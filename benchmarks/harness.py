@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, cycle, islice
 from typing import Any, NamedTuple
 
 __all__ = [
+    "BEST",
     "Case",
     "Claim",
     "Figure",
@@ -36,7 +37,11 @@ __all__ = [
 ]
 
 Sample = Mapping[str, float]
-"""What one measurement gave, by unit: ``messages/s``, ``p50 us``, ``ms``, ..."""
+"""What one measurement gave, by unit: ``messages/s``, ``p50 us``, ``ms``, ... More is better where
+the unit ends in ``/s``, less is better everywhere else."""
+
+BEST = "the best peer"
+"""In a claim: whichever store that keeps channels and is not chanlog does best."""
 
 
 class WrongResult(AssertionError):
@@ -45,13 +50,16 @@ class WrongResult(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """The same work for several contestants; the others are compared with ``yardstick``."""
+    """The same work for several contestants; the others are compared with ``yardstick``.
+
+    ``absent`` are those who cannot take part here, and why."""
 
     workload: str
     name: str
     shape: str
     yardstick: str
     contestants: Mapping[str, Callable[[], Sample]]
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,29 +83,37 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A ratio that the project has promised: the speed of one contestant over that of another.
+    """A target: the speed of one contestant over that of another, at least ``bound``.
 
-    ``ours`` and ``theirs`` are (case, contestant). With ``cost`` the ratio is turned round and must
-    be ``bound`` at most; without, it must be ``bound`` at least. ``shapes`` are those it is about.
+    ``ours`` and ``theirs`` are (case, contestant), and the other may be ``BEST``. With ``cost`` the
+    ratio is turned round and must be ``bound`` at most. Without ``theirs`` the bound is a figure in
+    ``unit``. ``shapes`` are those it is about, all if empty. ``limit`` says what bounds this
+    physically, and ``limit_of`` names the contestant that does nothing but that.
     """
 
     text: str
     unit: str
     ours: tuple[str, str]
-    theirs: tuple[str, str]
     bound: float
+    theirs: tuple[str, str] | None = None
     cost: bool = False
-    shapes: str = "ABC"
+    shapes: str = ""
+    limit: str = ""
+    limit_of: tuple[str, str] | None = None
 
 
-def measure(case: Case, runs: int) -> list[Figure]:
-    """Let the contestants of a case take turns ``runs`` times."""
+def measure(case: Case, runs: int, seconds_max: float = float("inf")) -> list[Figure]:
+    """Let the contestants of a case take turns ``runs`` times; no round begins after
+    ``seconds_max``."""
+    deadline = time.monotonic() + seconds_max
     rounds: dict[str, list[Sample]] = {name: [] for name in case.contestants}
     # What is in memory already must not be walked by the collector on anybody's time.
     gc.collect()
     gc.freeze()
     try:
-        for _ in range(runs):
+        for done in range(runs):
+            if done and time.monotonic() > deadline:
+                break
             for name, contestant in case.contestants.items():
                 gc.collect()
                 try:

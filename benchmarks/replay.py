@@ -27,7 +27,6 @@ from .settings import SHAPES, Settings, Shape, payloads
 __all__ = ["CLAIMS", "cases"]
 
 CHANNEL = "workflow-42"
-BATCH = 1_000
 RATE = "messages/s"
 CPU = "cpu ns"
 
@@ -38,7 +37,7 @@ MESSAGES = "messages"
 MIXED = "data of one channel among many"
 
 AS_ONES = "chanlog disk, as written one by one"
-AS_MANY = f"chanlog disk, as written by {BATCH:,}"
+AS_MANY = "chanlog disk, as written by 1,000"
 COMPACTED = "chanlog disk, compacted"
 IN_MEMORY = "chanlog memory"
 ACTIVE = "chanlog disk, active"
@@ -154,7 +153,7 @@ def one_channel(settings: Settings, shape: Shape, stack: ExitStack) -> Iterator[
 def mixed(settings: Settings, shape: Shape, stack: ExitStack) -> Case:
     """Channels that were written round by round, one message of each at a time, and read whole."""
     names = [f"workflow-{number}" for number in range(settings.interleaved_channels(shape))]
-    items = payloads(shape.name, settings.channel_messages)
+    items = payloads(shape.name, settings.messages_each(shape))
     stores: dict[str, Peer] = {}
     for kind in peers("interleaved", settings):
         if kind is ChanlogDisk:
@@ -193,9 +192,9 @@ def mixed(settings: Settings, shape: Shape, stack: ExitStack) -> Case:
 
 def load(peer: Peer, items: list[Any]) -> None:
     """Write all items, many at a time."""
-    write = peer.many_writer(CHANNEL)
-    for start in range(0, len(items), BATCH):
-        write(items[start : start + BATCH])
+    write, size = peer.many_writer(CHANNEL), peer.shape.batch
+    for start in range(0, len(items), size):
+        write(items[start : start + size])
 
 
 def load_ones(peer: Peer, items: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-__all__ = ["MIB", "SHAPES", "Settings", "Shape", "payloads"]
+__all__ = ["MIB", "SHAPES", "Settings", "Shape", "disk_bytes", "payloads"]
 
 MIB = 1024 * 1024
 
@@ -31,6 +32,11 @@ class Shape:
         """How long a payload is when msgpack has packed it, about."""
         return len(msgpack.packb(self.make(100_000)))
 
+    @property
+    def batch(self) -> int:
+        """How many are written in one call where many are: a thousand, or a mebibyte of them."""
+        return min(1_000, max(1, MIB // self.size_bytes))
+
 
 SHAPES = {
     "A": Shape("A", "100 bytes", lambda i: b"%016d" % i + b"a" * 84, bytes, bytes),
@@ -42,6 +48,7 @@ SHAPES = {
         msgpack.unpackb,
     ),
     "C": Shape("C", "1 KiB", lambda i: b"%016d" % i + b"c" * 1008, bytes, bytes),
+    "D": Shape("D", "64 KiB", lambda i: b"%016d" % i + b"d" * 65_520, bytes, bytes),
 }
 
 
@@ -51,16 +58,27 @@ def payloads(shape: str, count: int) -> list[Any]:
     return list(map(SHAPES[shape].make, range(count)))
 
 
+def disk_bytes(folder: Path) -> int:
+    """How much room the files in ``folder`` take on the disk, holes left out."""
+    total = 0
+    for path in folder.rglob("*"):
+        # A background that compacts may have removed it since it was listed.
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_blocks * 512
+    return total
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How large a run is. ``seconds`` is how long one measurement of a rate lasts; ``peers``
-    names those that take part, none for all."""
+    names those that take part, none for all; a case begins no new round after ``case_seconds``."""
 
     folder: Path
-    shapes: tuple[str, ...] = ("A", "B", "C")
+    shapes: tuple[str, ...] = ("A", "B", "C", "D")
     peers: tuple[str, ...] = ()
     runs: int = 5
-    seconds: float = 0.3
+    seconds: float = 0.2
+    case_seconds: float = 20
     pool: int = 32_768
     threads: tuple[int, ...] = (16, 64)
     tasks: int = 1_000
@@ -73,6 +91,20 @@ class Settings:
     idle: int = 1_000
     open_bytes: tuple[int, ...] = (16 * MIB, 256 * MIB, 1024 * MIB)
     open_tail: int = 100_000
+    fan_tasks: int = 1_000
+    fan_messages: int = 200
+    fan_threads: int = 100
+    fan_thread_messages: int = 200
+    agents: int = 10_000
+    agent_tokens: int = 10
+    agent_rate: float = 2.0
+    cold_channels: int = 1_000_000
+    cold_channels_peers: int = 100_000
+    growth_mb: tuple[int, ...] = (1, 10, 100, 1_024, 10_240)
+    growth_peers_mb: int = 100
+    compacted_mb: int = 256
+    kept_mb: int = 256
+    kept_times: int = 4
 
     def quick(self) -> Settings:
         """Everything runs, nothing is precise: well under a minute."""
@@ -91,6 +123,18 @@ class Settings:
             idle=50,
             open_bytes=(4 * MIB,),
             open_tail=1_000,
+            fan_tasks=100,
+            fan_messages=100,
+            fan_threads=10,
+            fan_thread_messages=50,
+            agents=500,
+            agent_tokens=5,
+            agent_rate=20.0,
+            cold_channels=20_000,
+            cold_channels_peers=1_000,
+            growth_mb=(1, 10),
+            compacted_mb=8,
+            kept_mb=10,
         )
 
     def tiny(self) -> Settings:
@@ -103,6 +147,7 @@ class Settings:
             threads=(2,),
             tasks=3,
             replay_messages_max=500,
+            replay_bytes_max=4 * MIB,
             channels=5,
             channel_messages=10,
             channels_read=2,
@@ -110,11 +155,28 @@ class Settings:
             idle=3,
             open_bytes=(64 * 1024,),
             open_tail=50,
+            fan_tasks=3,
+            fan_messages=5,
+            fan_threads=2,
+            fan_thread_messages=5,
+            agents=5,
+            agent_tokens=3,
+            agent_rate=1_000.0,
+            cold_channels=200,
+            cold_channels_peers=200,
+            growth_mb=(1,),
+            compacted_mb=1,
+            kept_mb=1,
+            kept_times=2,
         )
 
     def wants(self, peer: str) -> bool:
         """Whether the peer of that name takes part."""
         return not self.peers or peer in self.peers
+
+    def items(self, shape: Shape) -> list[Any]:
+        """Payloads to write over and over: as many as there is memory for."""
+        return payloads(shape.name, max(64, min(self.pool, 64 * MIB // shape.size_bytes)))
 
     def replay_messages(self, shape: Shape) -> int:
         """How many messages the one replayed channel holds."""
@@ -122,6 +184,9 @@ class Settings:
 
     def interleaved_channels(self, shape: Shape) -> int:
         """How many channels lie mixed: fewer where the payloads are large."""
-        return min(
-            self.channels, self.replay_bytes_max // (self.channel_messages * shape.size_bytes)
-        )
+        each = self.messages_each(shape) * shape.size_bytes
+        return max(2, min(self.channels, self.replay_bytes_max // each))
+
+    def messages_each(self, shape: Shape) -> int:
+        """How many messages each of those holds."""
+        return min(self.channel_messages, max(2, self.replay_bytes_max // shape.size_bytes // 20))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..settings import Settings, Shape
 from .bare import Bare, Decoder
-from .base import Ability, Peer
+from .base import Ability, Peer, Role
 from .embedded import ChanlogDisk, ChanlogMemory, ChanlogUnsynced, NotCompacted, OneSegment
 from .file import File
 from .queues import AsyncioQueue, LoopCall, ThreadQueue
-from .sqlite import Sqlite
+from .sqlite import Polling, Sqlite
 
 __all__ = [
     "PEERS",
@@ -25,9 +25,11 @@ __all__ = [
     "NotCompacted",
     "OneSegment",
     "Peer",
+    "absent",
     "named",
     "opened",
     "peers",
+    "role",
 ]
 
 PEERS: tuple[type[Peer], ...] = (
@@ -37,6 +39,7 @@ PEERS: tuple[type[Peer], ...] = (
     ChanlogUnsynced,
     ChanlogMemory,
     Sqlite,
+    Polling,
     File,
     ThreadQueue,
     AsyncioQueue,
@@ -49,8 +52,24 @@ def peers(ability: Ability, settings: Settings) -> list[type[Peer]]:
     return [
         peer
         for peer in PEERS
-        if ability in peer.can and settings.wants(peer.name) and peer.available()
+        if ability in peer.can and settings.wants(peer.name) and not peer.missing()
     ]
+
+
+def absent(ability: Ability, settings: Settings) -> dict[str, str]:
+    """Those who would take part were it not for something that is missing here, and what."""
+    return {
+        peer.name: missing
+        for peer in PEERS
+        if ability in peer.can and settings.wants(peer.name) and (missing := peer.missing())
+    }
+
+
+def role(contestant: str) -> Role:
+    """What a contestant is, by its name: chanlog in one of its forms, a peer, or a bound."""
+    if contestant.startswith("chanlog"):
+        return "chanlog"
+    return next((peer.role for peer in PEERS if peer.name == contestant), "bound")
 
 
 def named(name: str) -> type[Peer]:

@@ -38,6 +38,7 @@ class Bare(Peer):
     and the position into a list, with a lock around it."""
 
     name = "bare"
+    role = "bound"
     can = frozenset({"append", "many", "durable", "interleaved"})
 
     def open(self) -> None:
@@ -119,6 +120,7 @@ class Decoder(Peer):
     """Packed batches that lie in memory, and the C unpacker: no reader in Python is faster."""
 
     name = "decoder"
+    role = "bound"
     can = frozenset({"replay", "messages", "interleaved"})
 
     def open(self) -> None:

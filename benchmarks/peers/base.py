@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from ..settings import Shape
 
-__all__ = ["Ability", "Peer"]
+__all__ = ["Ability", "Peer", "Role"]
 
 Ability = Literal[
     "append",
@@ -23,7 +23,16 @@ Ability = Literal[
     "thread to task",
     "task to task",
     "open",
+    "fan-out to tasks",
+    "fan-out to threads",
+    "agents",
+    "cold channels",
+    "growth",
+    "retention",
 ]
+Role = Literal["chanlog", "bound", "peer"]
+"""``bound``: does less than a log has to, and shows what is possible. ``peer``: keeps messages in
+channels, on a disk or in a server, as chanlog does."""
 
 
 class Peer:
@@ -35,17 +44,20 @@ class Peer:
     """
 
     name: ClassVar[str]
+    role: ClassVar[Role]
     can: ClassVar[frozenset[Ability]]
     has_channels: ClassVar[bool] = True
+    wakes_share: ClassVar[float] = 1.0
+    """Which part of the wake-ups it is asked for: less where each takes milliseconds."""
 
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder = folder
         self.shape = shape
 
     @classmethod
-    def available(cls) -> bool:
-        """Whether what it needs is installed here."""
-        return True
+    def missing(cls) -> str:
+        """What it needs and does not find here; empty if it can take part."""
+        return ""
 
     def open(self) -> None:
         """Open the store in ``folder``, which exists; new or as it was left."""
@@ -85,6 +97,25 @@ class Peer:
         """How many messages a channel has."""
         raise NotImplementedError
 
+    def at(self, channel: str, offset: int) -> Any:
+        """The data of one message."""
+        raise NotImplementedError
+
+    def last(self, channel: str) -> Any:
+        """The data of the newest message, as whoever attaches to the tail gets it."""
+        return self.at(channel, self.end(channel) - 1)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """The channels whose names begin so, sorted."""
+        raise NotImplementedError
+
+    def bounded_writer(self, channel: str, count: int) -> Callable[[Sequence[Any]], object]:
+        """A call that appends a list of messages to a channel that keeps the newest ``count``."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Let what goes on in the background come to its end."""
+
     def message_reader(self, channel: str) -> Iterator[Any]:
         """All messages of a channel as objects or tuples that know offset and time as well."""
         raise NotImplementedError
@@ -111,3 +142,29 @@ class Peer:
     def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:
         """``waiter`` for a task; asked for inside its loop."""
         raise NotImplementedError
+
+    def broadcaster(self, channel: str) -> Callable[[Any], object]:
+        """A call that sends one message to all followers of a channel, asked for after them."""
+        return self.signaller(channel)
+
+    def follower(self, channel: str, got: list[Any], count: int) -> Callable[[], None]:
+        """A call for a thread of its own: put the data of ``count`` messages into ``got``."""
+        wait = self.waiter(channel)
+
+        def follow() -> None:
+            for _ in range(count):
+                got.append(wait())
+
+        return follow
+
+    def task_follower(
+        self, channel: str, got: list[Any], count: int
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        """``follower`` for a task; asked for inside its loop."""
+        wait = self.task_waiter(channel)
+
+        async def follow() -> None:
+            for _ in range(count):
+                got.append(await wait())
+
+        return follow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import chanlog
@@ -21,6 +22,9 @@ _MEMORY: frozenset[Ability] = frozenset(
         "thread to thread",
         "thread to task",
         "task to task",
+        "fan-out to tasks",
+        "fan-out to threads",
+        "agents",
     }
 )
 
@@ -29,7 +33,8 @@ class ChanlogDisk(Peer):
     """A directory, with the options a user gets who gives none."""
 
     name = "chanlog disk"
-    can = _MEMORY | {"durable", "durable tasks", "open"}
+    role = "chanlog"
+    can = _MEMORY | {"durable", "durable tasks", "open", "cold channels", "growth", "retention"}
     options: ClassVar[dict[str, Any]] = {}
 
     def open(self) -> None:
@@ -67,6 +72,26 @@ class ChanlogDisk(Peer):
     def end(self, channel: str) -> int:
         return self.log.channel(channel).info().end_offset
 
+    def at(self, channel: str, offset: int) -> Any:
+        return next(iter(self.log.channel(channel).replay(offset, offset + 1).data()))
+
+    def last(self, channel: str) -> Any:
+        message = self.log.channel(channel).subscribe(last=1).get(timeout=0)
+        assert message is not None
+        return message.data
+
+    def names(self, prefix: str) -> Iterator[str]:
+        return self.log.channels(prefix=prefix)
+
+    def bounded_writer(self, channel: str, count: int) -> Callable[[Sequence[Any]], object]:
+        bounded = self.log.channel(channel)
+        bounded.configure(chanlog.Retention(count=count))
+        return bounded.publish_many
+
+    def settle(self) -> None:
+        """Compact now what the background would compact a little later."""
+        self.log.compact()
+
     def message_reader(self, channel: str) -> Iterator[Any]:
         return iter(self.log.channel(channel).replay())
 
@@ -79,6 +104,27 @@ class ChanlogDisk(Peer):
             return message.data
 
         return wait
+
+    def follower(self, channel: str, got: list[Any], count: int) -> Callable[[], None]:
+        messages = self.log.channel(channel).subscribe()
+
+        def follow() -> None:
+            got.extend(message.data for message in islice(messages, count))
+
+        return follow
+
+    def task_follower(
+        self, channel: str, got: list[Any], count: int
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        messages = self.log.channel(channel).subscribe()
+
+        async def follow() -> None:
+            async for message in messages:
+                got.append(message.data)
+                if len(got) == count:
+                    break
+
+        return follow
 
     def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:
         get = self.log.channel(channel).subscribe().aget

@@ -19,6 +19,7 @@ class File(Peer):
     """Records behind their lengths, one ``write`` a call, no channels, no checksum, no index."""
 
     name = "file"
+    role = "bound"
     can = frozenset({"append", "many", "durable", "replay"})
     has_channels = False
 

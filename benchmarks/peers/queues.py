@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from .base import Peer
@@ -17,10 +17,12 @@ class ThreadQueue(Peer):
     """``queue.Queue``."""
 
     name = "queue.Queue"
-    can = frozenset({"append", "thread to thread"})
+    role = "bound"
+    can = frozenset({"append", "thread to thread", "fan-out to threads"})
 
     def open(self) -> None:
         self.queues: defaultdict[str, queue.Queue[Any]] = defaultdict(queue.Queue)
+        self.followers: defaultdict[str, list[queue.Queue[Any]]] = defaultdict(list)
 
     def writer(self, channel: str) -> Callable[[Any], object]:
         return self.queues[channel].put
@@ -33,15 +35,37 @@ class ThreadQueue(Peer):
     def waiter(self, channel: str) -> Callable[[], Any]:
         return self.queues[channel].get
 
+    def follower(self, channel: str, got: list[Any], count: int) -> Callable[[], None]:
+        """A queue for each follower: there is no other way for all to get all."""
+        own: queue.Queue[Any] = queue.Queue()
+        self.followers[channel].append(own)
+
+        def follow() -> None:
+            for _ in range(count):
+                got.append(own.get())
+
+        return follow
+
+    def broadcaster(self, channel: str) -> Callable[[Any], object]:
+        puts = [own.put for own in self.followers[channel]]
+
+        def send(data: Any) -> None:
+            for put in puts:
+                put(data)
+
+        return send
+
 
 class AsyncioQueue(Peer):
     """``asyncio.Queue``: for one loop, so another thread has to ask that loop."""
 
     name = "asyncio.Queue"
-    can = frozenset({"append", "thread to task", "task to task"})
+    role = "bound"
+    can = frozenset({"append", "thread to task", "task to task", "fan-out to tasks", "agents"})
 
     def open(self) -> None:
         self.queues: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        self.followers: defaultdict[str, list[asyncio.Queue[Any]]] = defaultdict(list)
 
     def writer(self, channel: str) -> Callable[[Any], object]:
         return self.queues[channel].put_nowait
@@ -59,11 +83,34 @@ class AsyncioQueue(Peer):
         ask, put = self.loop.call_soon_threadsafe, self.queues[channel].put_nowait
         return lambda data: ask(put, data)
 
+    def task_follower(
+        self, channel: str, got: list[Any], count: int
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        """A queue for each follower: there is no other way for all to get all."""
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        self.followers[channel].append(own)
+
+        async def follow() -> None:
+            for _ in range(count):
+                got.append(await own.get())
+
+        return follow
+
+    def broadcaster(self, channel: str) -> Callable[[Any], object]:
+        puts = [own.put_nowait for own in self.followers[channel]]
+
+        def send(data: Any) -> None:
+            for put in puts:
+                put(data)
+
+        return send
+
 
 class LoopCall(Peer):
     """A future and ``call_soon_threadsafe``: the least that wakes a task from a thread."""
 
     name = "call_soon_threadsafe"
+    role = "bound"
     can = frozenset({"thread to task"})
 
     def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
 from operator import itemgetter
 from typing import Any
 
 from .base import Peer
 
-__all__ = ["Sqlite"]
+__all__ = ["Polling", "Sqlite"]
 
 _SCHEMA = """
 create table if not exists channels (id integer primary key, name text unique);
@@ -30,6 +31,7 @@ class Sqlite(Peer):
     connection under a lock, since SQLite has one writer at a time."""
 
     name = "sqlite3 WAL"
+    role = "peer"
     can = frozenset(
         {
             "append",
@@ -41,6 +43,10 @@ class Sqlite(Peer):
             "interleaved",
             "thread to thread",
             "open",
+            "fan-out to threads",
+            "cold channels",
+            "growth",
+            "retention",
         }
     )
 
@@ -70,6 +76,15 @@ class Sqlite(Peer):
         query = "select coalesce(max(offset) + 1, 0) from messages where channel = ?"
         return int(self.db.execute(query, (self._id(channel),)).fetchone()[0])
 
+    def at(self, channel: str, offset: int) -> Any:
+        query = "select data from messages where channel = ? and offset = ?"
+        row = self.db.execute(query, (self._id(channel), offset)).fetchone()
+        return self.shape.decode(row[0])
+
+    def names(self, prefix: str) -> Iterator[str]:
+        query = "select name from channels where name >= ? and name < ? order by name"
+        return map(itemgetter(0), self.db.execute(query, (prefix, prefix + "\U0010ffff")))
+
     def writer(self, channel: str) -> Callable[[Any], object]:
         execute, encode, lock, now = self.db.execute, self.shape.encode, self.lock, time.time_ns
         number = self._id(channel)
@@ -98,6 +113,21 @@ class Sqlite(Peer):
                 self.db.executemany(_INSERT, rows)
 
         return write
+
+    def bounded_writer(self, channel: str, count: int) -> Callable[[Sequence[Any]], object]:
+        """Delete what is too old with each transaction; the pages are used again."""
+        write, number = self.many_writer(channel), self._id(channel)
+        end = self.end(channel)
+
+        def write_and_delete(items: Sequence[Any]) -> None:
+            nonlocal end
+            write(items)
+            end += len(items)
+            self.db.execute(
+                "delete from messages where channel = ? and offset < ?", (number, end - count)
+            )
+
+        return write_and_delete
 
     def interleave(self, channels: Sequence[str], items: Sequence[Any]) -> None:
         encode, numbers = self.shape.encode, list(map(self._id, channels))
@@ -141,3 +171,50 @@ class Sqlite(Peer):
             return decode(row[0])
 
         return wait
+
+
+class Polling(Sqlite):
+    """The habit to replace: look into the table every ten milliseconds."""
+
+    name = "polling SQLite, 10 ms"
+    can = frozenset({"thread to thread", "thread to task", "task to task"})
+    wakes_share = 0.1
+    PAUSE_SECONDS = 0.01
+
+    def signaller(self, channel: str) -> Callable[[Any], object]:
+        return self.writer(channel)
+
+    def waiter(self, channel: str) -> Callable[[], Any]:
+        look = self._looker(channel)
+
+        def wait() -> Any:
+            while (found := look()) is None:
+                time.sleep(self.PAUSE_SECONDS)
+            return found
+
+        return wait
+
+    def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:
+        look = self._looker(channel)
+
+        async def wait() -> Any:
+            while (found := look()) is None:
+                await asyncio.sleep(self.PAUSE_SECONDS)
+            return found
+
+        return wait
+
+    def _looker(self, channel: str) -> Callable[[], Any]:
+        query = "select data from messages where channel = ? and offset = ?"
+        decode, number, offset = self.shape.decode, self._id(channel), self.end(channel)
+
+        def look() -> Any:
+            nonlocal offset
+            with self.lock:
+                row = self.db.execute(query, (number, offset)).fetchone()
+            if row is None:
+                return None
+            offset += 1
+            return decode(row[0])
+
+        return look
