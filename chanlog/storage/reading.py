@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 from weakref import ref
 
@@ -381,10 +382,13 @@ class Reader:
         if place < len(positions) and segment.base_offset(positions[place]) <= offset:
             return place
         with self._store.lock:
-            wrong = [p for p in positions[:place] if not segment.has_right_header(p, self._source)]
-            for position in wrong:
-                self._refuse(segment, position, offset, self.state.end_offset)
-                positions.remove(position)
+            known = positions[:place]
+            right = [p for p in known if segment.has_right_header(p, self._source)]
+            found = array("I", _in_order(segment, right))
+            if found != known:
+                wrong = next(p for p, q in zip_longest(known, found) if p != q)
+                self._refuse(segment, wrong, offset, self.state.end_offset)
+                positions[:place] = found
             segment.checked.add(self._source)
         return 0
 
@@ -419,6 +423,18 @@ def behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
     # What is damaged may hold what was written in the wrong place, and lead astray.
     found = next_batch(segment.map, position + 1, entry.stop, segment.salt)
     return stop if found is None else min(found, stop)
+
+
+def _in_order(segment: RawSegment, positions: list[int]) -> list[int]:
+    """Those of ``positions`` with different offsets, in the order of offsets: what was written in
+    the wrong place is right all the same, and what was written twice counts once."""
+    found: list[int] = []
+    end = 0
+    for position in sorted(positions, key=segment.base_offset):
+        if segment.base_offset(position) >= end:
+            found.append(position)
+            end = segment.end_offset(position)
+    return found
 
 
 def _offset_before(segment: ClusteredSegment, entry: Entry, position: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,10 +219,17 @@ class Recoverer:
         written in the wrong place."""
         if header.mark > log_position(segment.first, position):
             return True
+        if header.kind == ROLLED:
+            stop = position + header.length
+            return last_nonzero(segment.map, stop, segment.size) > stop
         if not self._report.damage or header.kind != MESSAGES:
             return False
         positions = segment.positions(header.channel)
-        return len(positions) > 0 and segment.end_offset(positions[-1]) > header.base
+        place = bisect_left(positions, header.base, key=segment.base_offset)
+        stop = header.base + header.count
+        return (place > 0 and segment.end_offset(positions[place - 1]) > header.base) or (
+            place < len(positions) and segment.base_offset(positions[place]) < stop
+        )
 
     def _is_end(self, segment: RawSegment, position: int) -> bool:
         if last_nonzero(segment.map, position, segment.size) > position:
@@ -236,6 +244,8 @@ class Recoverer:
                 name_lost(store.table, inner.channel, inner.base, inner.time_ns, segment.first)
             try:
                 reveal = apply(store.table, segment, inner_position, inner, segment.map)
+                if self._report.damage and inner.kind == MESSAGES:
+                    _put_in_order(segment, inner.channel)
             except FormatError:
                 # Its checksums are right, and it is nonsense all the same.
                 self._damaged(segment, inner_position, inner_position + inner.length)
@@ -415,6 +425,25 @@ class Recoverer:
             )
         finally:
             file.close()
+
+
+def _put_in_order(segment: RawSegment, channel: int) -> None:
+    """Move the last batch of a channel to where its offsets belong, if damage has swapped it with
+    a later one: both are right, and only the order in the file is not. One that is there twice
+    counts once."""
+    positions = segment.positions(channel)
+    if not positions:
+        return
+    last = positions.pop()
+    base = segment.base_offset(last)
+    place = bisect_left(positions, base, key=segment.base_offset)
+    if place == len(positions):
+        positions.append(last)
+        return
+    if segment.base_offset(positions[place]) != base:
+        positions.insert(place, last)
+    # Readers tell what was scanned from what was not by position, where offsets grow with it.
+    segment.trusted = segment.size
 
 
 def apply_clustered(

@@ -138,6 +138,9 @@ def _positions(segment: RawSegment, tail: int) -> Mapping[int, array[int]]:
     found: dict[int, array[int]] = {}
     for id in segment.channels():
         positions = array("I", segment.positions(id))
+        if segment.damaged:
+            # They stand in the order of offsets, which may no longer be that of the file.
+            positions = array("I", (position for position in positions if position < tail))
         while positions and positions[-1] >= tail:
             positions.pop()
         if positions:

@@ -218,7 +218,12 @@ class Verifier:
                 self._take(name, content, position, header)
                 position += header.length
                 if header.kind == ROLLED:
-                    return
+                    if last_nonzero(content, position, len(content)) == position:
+                        return
+                    text = "the segment is said to end here, and goes on"
+                    problem = self._problem(name, position - header.length, position, text)
+                    self._holes = True
+                    self._open_ends.append(((number << 32) | position, problem))
                 continue
             stop = last_nonzero(content, position, len(content))
             if stop == position:
