@@ -20,7 +20,7 @@ from .scanning import (
     next_batch,
     walk,
 )
-from .segment import POSITION_BITS, ClusteredSegment, RawSegment, log_position
+from .segment import POSITION_BITS, ClusteredSegment, RawSegment, ends, log_position
 from .state import ChannelState
 from .store import Store
 
@@ -219,9 +219,8 @@ class Recoverer:
         written in the wrong place."""
         if header.mark > log_position(segment.first, position):
             return True
-        if header.kind == ROLLED:
-            stop = position + header.length
-            return last_nonzero(segment.map, stop, segment.size) > stop
+        if header.kind == ROLLED and not ends(segment.first, position, header):
+            return True
         if not self._report.damage or header.kind != MESSAGES:
             return False
         positions = segment.positions(header.channel)

@@ -34,6 +34,7 @@ __all__ = [
     "Nowhere",
     "RawSegment",
     "Segment",
+    "ends",
     "log_position",
 ]
 
@@ -45,6 +46,12 @@ _NO_POSITIONS: array[int] = array("I")
 def log_position(number: int, position: int) -> int:
     """A place in the log as one ordered number: the segment, and the position in it."""
     return (number << POSITION_BITS) | position
+
+
+def ends(segment: int, position: int, header: Header) -> bool:
+    """Whether a ``rolled`` batch at ``position`` was written there. One of the first files does
+    not say where it belongs."""
+    return header.base in (log_position(segment, position), segment + 1)
 
 
 class RawSegment:

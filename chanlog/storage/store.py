@@ -411,7 +411,7 @@ class Store:
         if old.file is not None:
             record = encode(
                 ROLLED, b"", salt=old.salt, channel=0, time_ns=self.time_ns, mark=self.durable,
-                base=new.first,
+                base=log_position(old.first, old.tail),
             )  # fmt: skip
             old.map[old.tail : old.tail + HEADER_BYTES] = record
         self.segments = (*(s for s in self.segments if s.first < new.first), new)

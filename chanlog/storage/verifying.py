@@ -30,6 +30,7 @@ from ..host import Folder
 from .applying import inside
 from .opening import read_log_id
 from .scanning import batch_at, batches_of_any_salt, inside_damaged_frame, last_nonzero, next_batch
+from .segment import ends
 from .snapshot import CatalogMeta
 
 __all__ = ["Problem", "Verification", "verify_folder"]
@@ -218,7 +219,7 @@ class Verifier:
                 self._take(name, content, position, header)
                 position += header.length
                 if header.kind == ROLLED:
-                    if last_nonzero(content, position, len(content)) == position:
+                    if ends(number, position - header.length, header):
                         return
                     text = "the segment is said to end here, and goes on"
                     problem = self._problem(name, position - header.length, position, text)
