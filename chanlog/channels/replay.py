@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from ..interface import Replay
 from ..message import Message
-from ..storage.reading import Reader, Run
+from ..storage.reading import Reader
+from ..storage.run import Run
 from ..storage.state import ChannelState
 from ..storage.store import Store
 from ..storage.syncing import durable_end
@@ -31,7 +32,7 @@ class EmbeddedReplay(Replay):
         self._start = start
         self._stop = stop
 
-    def _runs(self) -> Iterator[Run]:
+    def _runs(self, stretch: int = 1) -> Iterator[Run]:
         store = self._store
         reader = Reader(store, self._state)
         offset, stop = self._start, self._stop
@@ -42,7 +43,7 @@ class EmbeddedReplay(Replay):
                 limit = min(stop, durable_end(store, self._state, stop))
                 if offset >= limit:
                     store.check_writable()
-            run = reader.run(offset, limit)
+            run = reader.run(offset, limit, stretch)
             offset = run.stop
             yield run
 
@@ -59,10 +60,14 @@ class EmbeddedReplay(Replay):
         return map(Run.messages, self._runs())
 
     def data(self) -> Iterator[Any]:
-        return chain.from_iterable(map(_data, self._runs()))
+        lists = chain.from_iterable(map(_data, self._runs(_STRETCH)))
+        return chain.from_iterable(lists)
 
     def __repr__(self) -> str:
         return f"<Replay {self._state.name!r} {self._start}:{self._stop}>"
 
 
-_data: Callable[[Run], list[Any]] = Run.data
+# Of the batches that are taken up at once each is decoded when it is asked for, so this bounds
+# neither memory nor the wait for the first; it is how often Python looks whether the log is open.
+_STRETCH = 16
+_data: Callable[[Run], Iterable[list[Any]]] = Run.data

@@ -88,9 +88,9 @@ FLAGS_ALL = META | SEQUENCED
 # Above every offset, sequence and segment number.
 OFFSET_MAX = 1 << 62
 
-# A checksum of more than about 5 KB lets go of the interpreter lock, and getting it back from a
-# busy thread can take the whole switch interval. Below this size it never does.
-CHECKSUM_BYTES_HELD = 4096
+# A checksum of more than 5 KiB lets go of the interpreter lock, and getting it back from a
+# busy thread can take the whole switch interval. Up to this size it never does.
+CHECKSUM_BYTES_HELD = 5120
 
 
 class Header(NamedTuple):
@@ -151,7 +151,10 @@ def read_header(buffer: Bytes, position: int, stop: int, salt: int) -> Header | 
 
 def body_checksum(buffer: Bytes, start: int, stop: int) -> int:
     """crc32 of ``buffer[start:stop]`` without ever letting go of the interpreter lock."""
+    # A slice of it copies nothing.
+    view = memoryview(buffer)
     checksum = 0
-    for position in range(start, stop, CHECKSUM_BYTES_HELD):
-        checksum = crc32(buffer[position : min(position + CHECKSUM_BYTES_HELD, stop)], checksum)
-    return checksum
+    while stop - start > CHECKSUM_BYTES_HELD:
+        checksum = crc32(view[start : start + CHECKSUM_BYTES_HELD], checksum)
+        start += CHECKSUM_BYTES_HELD
+    return crc32(view[start:stop], checksum)

@@ -15,7 +15,7 @@ message, ``[values]`` with one for each, or ``[distinct values, one byte for eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, pairwise, repeat
 from struct import Struct
@@ -36,6 +36,7 @@ _META_FIELDS = 8
 # Of a header only what is needed for a single message: flags and length, and its time.
 _SHAPE = Struct("<5xB2xI")
 _SHAPE_AND_TIME = Struct("<5xB2xI20xq")
+_SHAPE_AND_COUNT = Struct("<5xB2xI8xI")
 _DISTINCT_MAX = 256
 _CACHED_META_BYTES_MAX = 128
 _CACHED_METAS_MAX = 4096
@@ -137,6 +138,30 @@ def payloads(buffer: Bytes, position: int, length: int, flags: int, count: int) 
     if not isinstance(found, list) or len(found) != count:
         raise FormatError(f"a batch of {count} messages holds something else")
     return found
+
+
+def batch_payloads(buffer: Bytes, positions: Iterable[int]) -> Iterator[list[Any]]:
+    """The payloads of several batches, each batch decoded when it is asked for.
+
+    The same as ``payloads``, with all that can be done once done once: here is what replay costs
+    beside the decoder.
+    """
+    # A slice of it copies nothing.
+    view = memoryview(buffer)
+    read, decode = _SHAPE_AND_COUNT.unpack_from, _unpack
+    for position in positions:
+        flags, length, count = read(view, position)
+        if flags & META or count == 1:
+            yield payloads(buffer, position, length, flags, count)
+            continue
+        packed = view[position + HEADER_BYTES : position + length]
+        try:
+            found = decode(packed)
+        except Exception:
+            found = unpack(bytes(packed))
+        if type(found) is not list or len(found) != count:
+            raise FormatError(f"a batch of {count} messages holds something else")
+        yield found
 
 
 def payload_sizes(packed: Bytes, count: int) -> list[int]:

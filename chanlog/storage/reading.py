@@ -8,123 +8,24 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 from weakref import ref
 
 from ..errors import CorruptionError, OffsetTrimmed
 from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, read_header
-from ..format.body import messages, payloads, read_meta, single_messages, single_payloads
 from ..format.segment import Entry
-from ..host import Buffer
-from ..message import Gap, Message
 from .refusals import sealed
+from .run import Run
 from .scanning import next_batch
 from .segment import ClusteredSegment, RawSegment, Segment
 from .state import ChannelState
 from .store import Store
 from .syncing import confirm
 
-__all__ = ["Reader", "Run", "behind", "first_offset_since"]
+__all__ = ["Reader", "behind", "first_offset_since"]
 
 RUN_COUNT_MAX = 256
 _read_header = HEADER.unpack_from
-
-
-class Run:
-    """Batches of one channel that lie in one segment, ready to be decoded; or a gap.
-
-    It holds on to the memory, so it stays readable whatever becomes of the segment. ``single``
-    says that each batch is one message.
-    """
-
-    __slots__ = ("buffer", "channel", "positions", "raw", "single", "start", "stop")
-
-    def __init__(
-        self,
-        buffer: Buffer | None,
-        positions: Sequence[int],
-        start: int,
-        stop: int,
-        *,
-        raw: bool = False,
-        single: bool = False,
-        channel: str | None = None,
-    ) -> None:
-        self.buffer = buffer
-        self.channel = channel
-        self.positions = positions
-        self.start = start
-        self.stop = stop
-        self.raw = raw
-        self.single = single
-
-    def messages(self) -> list[Message]:
-        """Its messages from ``start`` to ``stop``."""
-        buffer = self.buffer
-        if buffer is None:
-            return [Gap(self.start, 0, self.stop - self.start)]
-        if self.single:
-            return single_messages(buffer, self.positions, self.start)
-        found: list[Message] = []
-        for position in self.positions:
-            (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(buffer, position)
-            found += messages(buffer, position, length, flags, count, base, time_ns)
-        return self._cut(found)
-
-    def data(self) -> list[Any]:
-        """Their payloads. Raises ``CorruptionError`` for a gap."""
-        buffer = self.buffer
-        if buffer is None:
-            raise CorruptionError(
-                f"messages {self.start} to {self.stop} of {self.channel!r} are lost, and data() "
-                "has no way to show it; iterate over the messages, where it is a Gap",
-                path=None,
-                start=0,
-                stop=0,
-                channel=self.channel,
-                first_offset=self.start,
-                stop_offset=self.stop,
-            )
-        if self.single:
-            return single_payloads(buffer, self.positions)
-        found: list[Any] = []
-        for position in self.positions:
-            (_, _, flags, _, length, _, _, count, _, _, _) = _read_header(buffer, position)
-            found += payloads(buffer, position, length, flags, count)
-        return self._cut(found)
-
-    def matching(self, types: frozenset[str] | None, sender: str | None) -> list[Message]:
-        """The messages of these types and not of this sender; gaps always pass.
-
-        In a raw segment the meta alone decides, so payloads nobody wants are not decoded.
-        """
-        if self.buffer is None:
-            return self.messages()
-        if self.raw and not any(self._wanted(p, types, sender) for p in self.positions):
-            return []
-        return [
-            message
-            for message in self.messages()
-            if (types is None or message.type in types)
-            and (sender is None or message.sender != sender)
-        ]
-
-    def _wanted(self, position: int, types: frozenset[str] | None, sender: str | None) -> bool:
-        assert self.buffer is not None
-        fields = _read_header(self.buffer, position)
-        meta = read_meta(self.buffer, position, fields[4], fields[2])
-        if types is not None and meta[1] not in types:
-            return False
-        return sender is None or meta[4] != sender
-
-    def _cut(self, found: list[Any]) -> list[Any]:
-        assert self.buffer is not None
-        skipped = self.start - _read_header(self.buffer, self.positions[0])[8]
-        if not skipped and len(found) == self.stop - self.start:
-            return found
-        return found[skipped : skipped + self.stop - self.start]
 
 
 class Reader:
@@ -144,12 +45,13 @@ class Reader:
         # In a raw segment an index into its positions, in a clustered one a position.
         self._place = 0
 
-    def run(self, offset: int, stop: int) -> Run:
+    def run(self, offset: int, stop: int, stretch: int = 1) -> Run:
         """Batches from the one that holds ``offset``, below ``stop`` (which is above it).
 
-        At least one message, at most ``RUN_COUNT_MAX`` batches or one larger batch. Where the
-        log holds nothing for ``offset`` the run is a gap. Raises ``OffsetTrimmed``,
-        ``ChannelDeleted``, and with ``on_corruption="raise"`` ``CorruptionError``.
+        At least one message; of a raw segment at most ``RUN_COUNT_MAX`` messages or one larger
+        batch, of a clustered one at most ``stretch`` batches. Where the log holds nothing for
+        ``offset`` the run is a gap. Raises ``OffsetTrimmed``, ``ChannelDeleted``, and with
+        ``on_corruption="raise"`` ``CorruptionError``.
         """
         for _ in range(_TRIES_MAX):
             self.check(offset)
@@ -162,7 +64,7 @@ class Reader:
                         # It may have been trimmed while we looked for it.
                         self.check(offset)
                         return Run(None, [], offset, min(stop, after), channel=self.state.name)
-                run = self._take(segment, offset, min(stop, self._below))
+                run = self._take(segment, offset, min(stop, self._below), stretch)
             except FileNotFoundError:
                 # It was rewritten: by this process, or by the owner if that is another one.
                 self._store.relist()
@@ -200,11 +102,11 @@ class Reader:
             confirm(self._store)
             raise sealed(state)
 
-    def _take(self, segment: Segment, offset: int, stop: int) -> Run | None:
+    def _take(self, segment: Segment, offset: int, stop: int, stretch: int) -> Run | None:
         """The run at the hint, or ``None`` if the hint does not lead to ``offset``."""
         if isinstance(segment, RawSegment):
             return self._take_raw(segment, offset, stop)
-        return self._take_clustered(segment, offset, stop)
+        return self._take_clustered(segment, offset, stop, stretch)
 
     def _take_raw(self, segment: RawSegment, offset: int, stop: int) -> Run | None:
         positions = segment.positions(self._source)
@@ -272,7 +174,9 @@ class Reader:
                 stop_offset=stop,
             )
 
-    def _take_clustered(self, segment: ClusteredSegment, offset: int, stop: int) -> Run | None:
+    def _take_clustered(
+        self, segment: ClusteredSegment, offset: int, stop: int, stretch: int
+    ) -> Run | None:
         entry = segment.index.find(self._source)
         if entry is None or not entry.base <= offset < entry.end:
             return None
@@ -295,8 +199,9 @@ class Reader:
                 return Run(None, [], offset, min(stop, header.base), channel=self.state.name)
             end = header.base + header.count
             if offset < end:
-                self._place = position + header.length if end <= stop else position
-                return Run(segment.map, [position], offset, min(stop, end))
+                taken, position, end = _stretch(segment, entry, position, stop, stretch)
+                self._place = position if end <= stop else taken[-1]
+                return Run(segment.map, taken, offset, min(stop, end))
             position += header.length
         return None
 
@@ -423,6 +328,30 @@ def behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
     # What is damaged may hold what was written in the wrong place, and lead astray.
     found = next_batch(segment.map, position + 1, entry.stop, segment.salt)
     return stop if found is None else min(found, stop)
+
+
+def _stretch(
+    segment: ClusteredSegment, entry: Entry, position: int, stop: int, most: int
+) -> tuple[list[int], int, int]:
+    """Up to ``most`` batches from ``position`` on, which is right, as long as they are right and
+    without a gap and begin below ``stop``; with the position and the offset behind them."""
+    mapped, verified = segment.map, segment.verified
+    taken: list[int] = []
+    (_, _, _, _, _, _, _, _, end, _, _) = _read_header(mapped, position)
+    while len(taken) < most and position < entry.stop and (end < stop or not taken):
+        if position not in verified:
+            try:
+                segment.verify(position, entry.stop, entry.channel)
+            except CorruptionError:
+                # Who comes to it is told.
+                break
+        (_, _, _, _, length, _, _, count, base, _, _) = _read_header(mapped, position)
+        if base != end:
+            break
+        taken.append(position)
+        position += length
+        end += count
+    return taken, position, end
 
 
 def _in_order(segment: RawSegment, positions: list[int]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chanlog.storage.reading import Run
+from chanlog.storage.run import Run
 
 from ..support import datas, offsets, take
 from .worlds import open_log
