@@ -150,8 +150,10 @@ class RawSegment:
 
     def are_right(self, positions: Sequence[int], channel: int) -> bool:
         """Whether all of these batches are right."""
-        verified, trusted = self.verified, self.trusted
-        return all(p in verified or p >= trusted or self.is_right(p, channel) for p in positions)
+        if self.verified.issuperset(positions):
+            return True
+        trusted = self.trusted
+        return all(p >= trusted or self.is_right(p, channel) for p in positions)
 
     def has_right_header(self, position: int, channel: int) -> bool:
         """Whether the header at ``position`` is right, and that of messages of ``channel``."""
