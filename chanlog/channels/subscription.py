@@ -115,6 +115,14 @@ class EmbeddedSubscription(Subscription):
         filter = self._filter
         # Taken before: what is decoded while another thread closes goes with the old one.
         buffer = self._buffer
+        if self._offset == end - 1:
+            message = self._reader.newest(end - 1)
+            if message is not None:
+                self._offset = end
+                if filter is not None and not filter.passes(message.type, message.sender):
+                    return False
+                buffer.append(message)
+                return True
         while self._offset < end:
             run = self._reader.run(self._offset, end)
             found = run.matching(filter.types, filter.sender) if filter else run.messages()
@@ -261,9 +269,10 @@ class EmbeddedSubscription(Subscription):
         listeners = self._state.listeners
         if not isinstance(listeners, ChannelListeners):
             return
-        if waiter.abandoned:
+        if waiter.abandoned or (waiter.woken and isinstance(waiter, ThreadWaiter)):
             # A task that nobody holds is collected wherever the collector happens to run, also in
-            # a thread that has the lock already.
+            # a thread that has the lock already. And a thread that was woken need not queue for a
+            # lock that publishers are busy with: it keeps nothing alive.
             listeners.forget(waiter)
             return
         with self._store.lock:

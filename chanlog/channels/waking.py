@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio.events import _get_running_loop
 from collections import deque
-from contextlib import suppress
-from threading import TIMEOUT_MAX, Lock, current_thread, main_thread
+from threading import TIMEOUT_MAX, Lock, get_ident, main_thread
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -55,13 +54,15 @@ class ThreadWaiter:
         if not self.woken:
             # Released before it says so, for an interrupt between the two may not leave it asleep.
             # Two threads may wake it at once.
-            with suppress(RuntimeError):
+            try:  # noqa: SIM105 - a context manager would cost more than the wake-up
                 self._lock.release()
+            except RuntimeError:
+                pass
             self.woken = True
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for that, up to ``timeout`` seconds; returns whether it came."""
-        if current_thread() is not main_thread():
+        if get_ident() != main_thread().ident:
             return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))
         # A signal that arrives just before the thread begins to wait does not end the wait, and
         # only the main thread runs handlers: so that Ctrl-C is never lost, begin anew at times.
@@ -232,24 +233,22 @@ class ChannelListeners:
         if not self.waiting and not self._woken:
             return None
         # Those taken before and not woken yet: a signal may have hit whoever was to do it.
-        late = {waiter: None for waiter in list(self._woken) if not waiter.woken}
+        late = list(self._woken)
+        if late:
+            late = [waiter for waiter in late if not waiter.woken]
         waiting = list(self.waiting)
-        taken = {
-            waiter: None
-            for waiter in waiting
-            if waiter.filter is None or waiter.filter.passes(type, sender)
-        }
-        if not taken and not late:
-            # All were woken, so there is nobody to keep.
-            self._woken = {}
-            return None
-        self._woken = {**late, **taken}
+        taken = waiting
+        if len(waiting) != 1 or waiting[0].filter is not None:
+            taken = [w for w in waiting if w.filter is None or w.filter.passes(type, sender)]
+        taken_and_late = late + taken
+        # Without any, all were woken, so there is nobody to keep.
+        self._woken = dict.fromkeys(taken_and_late)
         if len(taken) == len(waiting):
             self.waiting = {}
         else:
             for waiter in taken:
                 self.waiting.pop(waiter, None)
-        return list(self._woken)
+        return taken_and_late or None
 
     def add(self, waiter: Waiter) -> None:
         """``waiter`` waits from now on."""
