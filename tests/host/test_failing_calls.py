@@ -68,6 +68,7 @@ def test_a_map_says_of_which_file_it_is(folder, monkeypatch):
     ("name", "call"),
     [
         ("rename", lambda folder: folder.rename("a", "b")),
+        ("unlink", lambda folder: folder.remove("a")),
         ("mkdir", lambda folder: DiskFolder(folder.path / "new").make()),
     ],
 )
@@ -165,6 +166,23 @@ def test_a_lock_that_cannot_be_had(folder, monkeypatch):
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_a_signal_while_the_lock_is_asked_for(folder, monkeypatch):
+    """Ctrl-C left the descriptor open, and with it, for all the process could tell, the lock."""
+
+    def interrupted(descriptor, how):
+        honest(descriptor, how)
+        raise KeyboardInterrupt
+
+    honest = fcntl.flock
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        folder.lock("lock")
+    assert os.listdir("/proc/self/fd") == before
+    monkeypatch.undo()
+    folder.lock("lock")
+
+
 def test_a_full_disk_without_a_lock_file(folder, monkeypatch):
     opened = os.open
 
@@ -224,6 +242,22 @@ def test_a_directory_whose_name_was_not_synced(tmp_path, monkeypatch):
     syncs.done.clear()
     folder.make()
     assert syncs.done == [str(tmp_path)]
+
+
+def test_a_directory_that_somebody_else_makes_just_then(tmp_path, monkeypatch):
+    """Two processes that open the same new log must not fail each other; and the one that comes
+    second cannot know whether the first has made the name durable."""
+    syncs = Syncs(monkeypatch)
+    mkdir = os.mkdir
+
+    def overtaken(path):
+        mkdir(path)
+        mkdir(path)
+
+    monkeypatch.setattr(os, "mkdir", overtaken)
+    DiskFolder(tmp_path / "a" / "b").make()
+    assert (tmp_path / "a" / "b").is_dir()
+    assert syncs.done[-2:] == [str(tmp_path), str(tmp_path / "a")]
 
 
 def test_a_directory_above_that_may_not_be_read(tmp_path, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from typing import Any
 
 import pytest
 
 import chanlog
+from chanlog.channels import channel as channels
 from chanlog.host import MemoryFolder
 from chanlog.storage import retention
 from chanlog.storage import store as stores
@@ -51,6 +53,62 @@ def test_a_parent_that_is_deleted_while_it_is_forked(log):
         type(channel)._forking = honest
     assert lock.done
     assert list(log.channels()) == []
+
+
+def test_a_channel_that_is_deleted_while_its_replay_is_made(log, monkeypatch):
+    """A delete moves the start behind every offset, so that the replay was empty instead of
+    refused."""
+    channel = log.channel("a")
+    channel.publish("x")
+    check_offset = channels.check_offset
+
+    def overtaken(*arguments: Any) -> int:
+        log.channel("a").delete()
+        return check_offset(*arguments)
+
+    monkeypatch.setattr(channels, "check_offset", overtaken)
+    with pytest.raises(chanlog.ChannelDeleted):
+        channel.replay(0)
+
+
+def test_a_delete_that_a_signal_has_cut_off(log):
+    """The channel is marked first, then its start is moved, and a signal may come in between: its
+    messages were read as if nothing had happened."""
+    channel = log.channel("a")
+    channel.publish("x")
+    reader, replay = channel.subscribe(), channel.replay()
+    channel.state.deleted = True
+    with pytest.raises(chanlog.ChannelDeleted):
+        reader.get(timeout=0)
+    with pytest.raises(chanlog.ChannelDeleted):
+        list(replay)
+
+
+class ClosedMeanwhile(deque[Any]):
+    """The buffer of a reader that another thread closes when somebody has looked into it."""
+
+    reader: chanlog.Subscription
+
+    def __bool__(self) -> bool:
+        self.reader.close()
+        return True
+
+
+@pytest.mark.parametrize("way", ["get", "for"])
+def test_a_reader_that_is_closed_while_it_takes_a_message(log, way):
+    """It had seen a message in its buffer, and found the buffer of a closed reader, which is
+    empty: ``IndexError``."""
+    channel = log.channel("a")
+    channel.publish_many(["x", "y"])
+    reader = channel.subscribe()
+    assert reader.get().data == "x"
+    buffer = ClosedMeanwhile(reader._buffer)
+    buffer.reader, reader._buffer = reader, buffer
+    if way == "get":
+        with pytest.raises(chanlog.HandleClosed):
+            reader.get()
+    else:
+        assert list(reader) == []
 
 
 @pytest.mark.parametrize("what", ["publish", "delete"])

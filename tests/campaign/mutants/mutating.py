@@ -115,7 +115,8 @@ def _dropped(node: ast.stmt, where: str) -> Iterator[Site]:
         yield Site(node.lineno, where, f"{_text(node)} -> pass", lambda: _become(node, ast.Pass()))
     elif isinstance(node, ast.Return) and node.value is not None:
         text = f"{_text(node)} -> return None"
-        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        # ``None`` is as false as ``False`` to all who ask, and that becomes ``True`` below.
+        if not (isinstance(node.value, ast.Constant) and node.value.value in (None, False)):
             yield Site(node.lineno, where, text, lambda: _become(node, ast.Return(None)))
 
 

@@ -1,0 +1,357 @@
+"""What recovery makes of segments that say just this: each of its decisions, at its boundary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import chanlog
+from chanlog.format.batch import CREATED, ENDED, HEADER_BYTES
+from chanlog.format.segment import SEGMENT_HEADER_BYTES
+from chanlog.host import MemoryFolder
+from chanlog.storage.recovery import Damage
+
+from .forged import ROOM, Forged, forged_log
+from .worlds import START_NS, open_image
+
+
+def damages(log: Any) -> list[tuple[int, int, str | None, int | None, int | None]]:
+    """The damage that was found: where, and of which channel and offsets."""
+    return [tuple(getattr(found, name) for name in Damage.__slots__[1:])
+            for found in log.recovery.damage]  # fmt: skip
+
+
+def torn(log: Any) -> list[tuple[int, int]]:
+    return [(found.start, found.stop) for found in log.recovery.torn]
+
+
+def seen(log: Any, name: str = "a") -> list[Any]:
+    return [
+        ("gap", m.offset, m.missing) if isinstance(m, chanlog.Gap) else m.data
+        for m in log.channel(name).replay()
+    ]
+
+
+def refused(folder: MemoryFolder, **options: Any) -> chanlog.CorruptionError:
+    with pytest.raises(chanlog.CorruptionError) as caught:
+        open_image(folder, **options)
+    return caught.value
+
+
+def written(*payloads: str, number: int = 1) -> Forged:
+    """A segment with a channel and messages."""
+    segment = Forged(number)
+    segment.created("a")
+    for base, payload in enumerate(payloads):
+        segment.message(base, payload)
+    return segment
+
+
+# Segments without a header.
+
+
+def headless(mark: int = 0) -> tuple[Forged, Forged]:
+    """A sealed segment, and one whose header is not right."""
+    first = written("0", "1")
+    first.rolled(mark=0)
+    second = Forged(2)
+    second.message(2, "2")
+    second.message(3, "3", mark=mark)
+    second.zero(0, SEGMENT_HEADER_BYTES)
+    return first, second
+
+
+def test_a_header_of_which_nothing_else_was_durable() -> None:
+    """The mark says that the header was synced and nothing behind it: no message is lost, so this
+    is what power took and no damage."""
+    first, second = headless(mark=2 << 32 | SEGMENT_HEADER_BYTES)
+    with open_image(forged_log(first, second)) as log:
+        assert seen(log) == ["0", "1"]
+        assert torn(log) == [(0, second.end)]
+    first, second = headless(mark=(2 << 32 | SEGMENT_HEADER_BYTES) + 1)
+    error = refused(forged_log(first, second))
+    assert (error.start, error.stop) == (0, SEGMENT_HEADER_BYTES)
+
+
+def test_what_lies_behind_a_damaged_header() -> None:
+    """It is found by the salt that its batches have; only the header is damaged then."""
+    first, second = headless()
+    second.message(4, "4", mark=second.mark)
+    with open_image(forged_log(first, second), on_corruption="gap") as log:
+        assert seen(log) == ["0", "1", "2", "3", "4"]
+        assert damages(log) == [(0, SEGMENT_HEADER_BYTES, None, None, None)]
+        # The next one goes on where a salt is known.
+        assert log.channel("a").publish("5") == 5
+        assert log.statistics().segments == 2
+
+
+def test_a_damaged_header_with_nothing_behind_it() -> None:
+    """The batches that told of the rest are gone: all of the file is damaged, to its end."""
+    first, second = headless()
+    third = Forged(3)
+    third.message(4, "4", mark=second.mark)
+    second.zero(0, second.end)
+    second.content[-1] = 1
+    folder = forged_log(first, second, third)
+    assert refused(folder).stop == SEGMENT_HEADER_BYTES
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [
+            (0, SEGMENT_HEADER_BYTES, None, None, None),
+            (SEGMENT_HEADER_BYTES, ROOM, None, None, None),
+        ]
+        assert seen(log) == ["0", "1", ("gap", 2, 2), "4"]
+        assert log._store.segments[1].tail == ROOM
+
+
+# Files that are not there.
+
+
+def test_a_file_that_is_not_there_has_no_bytes() -> None:
+    first, third = written("0"), Forged(3)
+    first.rolled()
+    third.message(2, "2", mark=third.mark)
+    folder = forged_log(first, third)
+    error = refused(folder)
+    assert (error.start, error.stop, error.first_offset, error.stop_offset) == (0, 0, None, None)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(0, 0, None, None, None)]
+        assert not log.recovery.clean
+
+
+def test_a_mark_that_is_nonsense() -> None:
+    """It speaks of any number of segments, and not each of them is worth a line."""
+    first = written("0")
+    first.message(1, "1", mark=0)
+    first.rolled()
+    last = Forged(5000)
+    last.message(2, "2", mark=last.mark)
+    with open_image(forged_log(first, last), on_corruption="gap") as log:
+        assert len(log.recovery.damage) == 1000
+        assert seen(log) == ["0", "1", "2"]
+
+
+# Where a segment stops.
+
+
+def test_how_much_was_read() -> None:
+    """What opening has cost, to the byte; an end that is zeros is not read."""
+    first, second = written("0", "1"), Forged(2)
+    first.rolled()
+    second.message(2, "2")
+    with open_image(forged_log(first, second)) as log:
+        assert log.recovery.scanned_bytes == first.end + second.end - 2 * SEGMENT_HEADER_BYTES
+        assert not log.recovery.torn
+
+
+def test_how_much_was_read_around_damage() -> None:
+    segment = written("0", "1", "2")
+    damaged = segment.message(3, "3")
+    behind = segment.message(4, "4")
+    segment.message(5, "5", mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    folder = forged_log(segment)
+    error = refused(folder)
+    assert (error.start, error.stop) == (damaged, behind)
+    assert (error.channel, error.first_offset, error.stop_offset) == ("a", 3, 4)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(damaged, behind, "a", 3, 4)]
+        assert log.recovery.scanned_bytes == segment.end - SEGMENT_HEADER_BYTES - (behind - damaged)
+        assert seen(log) == ["0", "1", "2", ("gap", 3, 1), "4", "5"]
+
+
+def test_nothing_follows_the_record_that_ends_a_segment() -> None:
+    """Whatever lies there is no part of the log, and is neither read nor told of."""
+    first, second = written("0"), Forged(2)
+    first.rolled()
+    end = first.end
+    first.message(1, "never written by the log")
+    second.message(1, "1", mark=second.mark)
+    with open_image(forged_log(first, second)) as log:
+        assert seen(log) == ["0", "1"]
+        assert log._store.segments[0].tail == end
+
+
+def test_a_segment_that_nothing_ends() -> None:
+    """Zeros end the last segment alone. In front of another one a record is missing there: that
+    is a torn tail, or damage if the other says that all of this was durable."""
+    for mark, end in (((1 << 32) + 1, None), (2 << 32, "gap")):
+        first, second = written("0", "1"), Forged(2)
+        second.message(2, "2", mark=mark)
+        folder = forged_log(first, second)
+        if end is None:
+            with open_image(folder) as log:
+                assert seen(log) == ["0", "1"]
+                assert torn(log) == [(0, second.end)]
+                assert log.channel("a").publish("new") == 2
+        else:
+            error = refused(folder)
+            assert (error.start, error.stop) == (first.end, first.end + HEADER_BYTES)
+            with open_image(folder, on_corruption="gap") as log:
+                assert damages(log) == [(first.end, first.end + HEADER_BYTES, None, None, None)]
+                assert seen(log) == ["0", "1", "2"]
+                assert log._store.segments[0].tail == first.end + HEADER_BYTES
+
+
+# Batches that were written in the wrong place.
+
+
+def test_a_batch_that_speaks_of_what_comes_behind_it() -> None:
+    """Nothing can have been durable that was not yet written: a sector of another place was
+    written here, and what it holds is read where it belongs."""
+    segment = written("0")
+    wrong = segment.message(1, "not 1", mark=0)
+    behind = segment.message(2, "2")
+    segment.message(3, "3", mark=segment.mark)
+    end = segment.end
+    # The same, but of a time when all of this was durable.
+    honest = bytes(segment.content)
+    segment.content = segment.content[:wrong]
+    segment.message(1, "not 1", mark=1 << 32 | wrong + 1)
+    segment.content += honest[behind:]
+    folder = forged_log(segment)
+    assert segment.end == end
+    error = refused(folder)
+    assert (error.start, error.stop) == (wrong, behind)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(wrong, behind, "a", 1, 2)]
+        assert seen(log) == ["0", ("gap", 1, 1), "2", "3"]
+
+
+def test_a_batch_may_speak_of_all_that_is_before_it() -> None:
+    segment = written("0")
+    segment.message(1, "1", mark=segment.mark)
+    segment.message(2, "2", mark=segment.mark)
+    with open_image(forged_log(segment)) as log:
+        assert seen(log) == ["0", "1", "2"]
+        assert not log.recovery.damage
+
+
+def test_a_batch_that_was_written_twice() -> None:
+    """Two sectors of a segment were swapped, or one written over another. Behind damage, messages
+    that their channel has already are told as damage; where they took its place, readers would be
+    given them twice."""
+    segment = written("0", "1")
+    damaged = segment.message(2, "2")
+    twice = segment.message(1, "1")
+    third = segment.message(3, "3")
+    segment.message(4, "4", mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    folder = forged_log(segment)
+    assert refused(folder).start == damaged
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(damaged, twice, "a", 2, 3), (twice, third, "a", 1, 2)]
+        assert seen(log) == ["0", "1", ("gap", 2, 1), "3", "4"]
+        assert twice not in log._store.segments[0].positions(1)
+
+
+def test_channels_and_records_behind_damage() -> None:
+    """A channel whose first message lies behind the damage, and records that have no offsets, are
+    taken as they are."""
+    segment = written("0")
+    damaged = segment.message(1, "1")
+    behind = segment.created("b", channel=2)
+    segment.message(0, "b0", channel=2)
+    segment.batch(ENDED, b"", channel=2, base=1)
+    segment.message(2, "2", mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    with open_image(forged_log(segment), on_corruption="gap") as log:
+        assert damages(log) == [(damaged, behind, "a", 1, 2)]
+        assert seen(log) == ["0", ("gap", 1, 1), "2"]
+        assert seen(log, "b") == ["b0"]
+        assert log.channel("b").info().ended
+
+
+def test_a_record_of_nonsense() -> None:
+    """Its checksums are right. It is told as damage of just this record, and no more is lost."""
+    segment = written("0")
+    wrong = segment.batch(CREATED, b"\xc0", channel=2)
+    behind = segment.message(1, "1")
+    folder = forged_log(segment)
+    error = refused(folder)
+    assert (error.start, error.stop, error.channel) == (wrong, behind, None)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(wrong, behind, None, None, None)]
+        assert seen(log) == ["0", "1"]
+
+
+def test_the_time_of_a_log_is_that_of_its_newest_batch() -> None:
+    """Messages are given no earlier time than those before them, though the clock went back."""
+    segment = Forged()
+    segment.created("a")
+    segment.message(0, "0", time_ns=START_NS + 10**15)
+    segment.message(1, "1", time_ns=START_NS + 10**15 - 1)
+    with open_image(forged_log(segment)) as log:
+        log.channel("a").publish("2")
+        assert next(iter(log.channel("a").replay(2))).time_ns == START_NS + 10**15
+
+
+# Frames.
+
+
+def framed() -> tuple[Forged, int, int, int]:
+    """A frame of three messages: the segment, where the frame is, its second, its third."""
+    segment, inner = written("0"), Forged()
+    places = [inner.message(base, str(base)) - SEGMENT_HEADER_BYTES for base in (1, 2, 3)]
+    at = segment.frame(inner)
+    first = at + HEADER_BYTES
+    return segment, at, first + places[1], first + places[2]
+
+
+def test_a_frame_whose_content_is_damaged() -> None:
+    """What is right inside of it is read; only what is not is told."""
+    segment, _, second, third = framed()
+    segment.message(4, "4", mark=segment.mark)
+    segment.flip(second + HEADER_BYTES)
+    folder = forged_log(segment)
+    error = refused(folder)
+    assert (error.start, error.stop, error.first_offset) == (second, third, 2)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(second, third, "a", 2, 3)]
+        assert seen(log) == ["0", "1", ("gap", 2, 1), "3", "4"]
+
+
+def test_a_frame_at_the_tail_is_torn_as_a_whole() -> None:
+    segment, at, second, _ = framed()
+    segment.flip(second + HEADER_BYTES)
+    with open_image(forged_log(segment)) as log:
+        assert torn(log) == [(at, segment.end)]
+        assert seen(log) == ["0"]
+
+
+# Damage with nothing behind it.
+
+
+def test_damage_up_to_the_end_of_a_segment() -> None:
+    """No batch follows: what is not zero is damaged, and where all is zero one batch at least."""
+    for kept in (20, HEADER_BYTES + 5):
+        first, second = written("0"), Forged(2)
+        at = first.message(1, "1" * 30)
+        end = first.end
+        first.zero(at, end)
+        first.content[at + kept - 1] = 1
+        second.message(2, "2", mark=second.mark)
+        folder = forged_log(first, second)
+        with open_image(folder, on_corruption="gap") as log:
+            stop = at + max(kept, HEADER_BYTES)
+            assert damages(log) == [(at, stop, None, None, None)]
+            assert log._store.segments[0].tail == stop
+            assert seen(log) == ["0", ("gap", 1, 1), "2"]
+
+
+def test_damage_up_to_the_mark() -> None:
+    """In the segment that the mark lies in, all below it is missing, though the file is shorter or
+    zero there; and what is behind the mark as well, as long as it is not zero."""
+    for kept, cut in ((20, 0), (200, 0), (20, 50)):
+        first, second = written("0"), Forged(2)
+        at = first.end
+        first.content += bytes(kept - 1) + b"\1"
+        second.message(2, "2", mark=1 << 32 | at + 100)
+        folder = forged_log(first, second)
+        if cut:
+            folder.open(first.name, writable=True).truncate(at + cut)
+        with open_image(folder, on_corruption="gap") as log:
+            stop = at + max(kept, 100)
+            assert damages(log) == [(at, stop, None, None, None)]
+            assert log._store.segments[0].tail == (at + cut if cut else stop)
+            assert seen(log) == ["0", ("gap", 1, 1), "2"]
