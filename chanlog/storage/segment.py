@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ..errors import CorruptionError, DiskFull, FormatError, FormatTooNew
 from ..format.batch import (
@@ -232,6 +233,11 @@ class ClusteredSegment:
         return self.first, self.last
 
     @property
+    def _path(self) -> Path | None:
+        folder = self._folder.path
+        return folder / self.name if folder is not None else None
+
+    @property
     def index(self) -> Index:
         """The index of channels. Raises ``CorruptionError``."""
         index = self._index
@@ -265,7 +271,8 @@ class ClusteredSegment:
             self.salt = read_segment_header(view).salt
             index = read_index(view)
             self.sound = True
-        except FormatTooNew:
+        except FormatTooNew as error:
+            error.path = self._path  # type: ignore[assignment]
             raise
         except FormatError as error:
             rebuilt = self._rebuilt(mapped, size) if self._forgiving else None
@@ -379,12 +386,11 @@ class ClusteredSegment:
         self, start: int, stop: int, what: str, header: Header | None = None
     ) -> CorruptionError:
         """The error for damage in a range of this file."""
-        path = (self._folder.path / self.name) if self._folder.path else None
         known = header is not None and header.kind == MESSAGES
         return CorruptionError(
             f"{self.name}, bytes {start} to {stop}: {what}; nothing was changed. Restore the file "
             'from a copy, or open with on_corruption="gap" to go on without these messages',
-            path=path,
+            path=self._path,
             start=start,
             stop=stop,
             channel=None,

@@ -112,6 +112,9 @@ def test_deep_enough(depth):
     # Comparing would recurse.
     assert pack(unpack(packed)) == packed
     assert pack(unpack(array_header(2) + packed + packed)[1]) == packed
+    # An array that is too long for the fast way leads to another one, which is as deep.
+    long = pack([0] * 5000)
+    assert pack(unpack(array_header(2) + long + packed)[1]) == packed
 
 
 def test_a_packer_that_failed_is_not_used_again():

@@ -194,6 +194,19 @@ def test_why_it_is_refused_is_durable(log, switch, case):  # noqa: F811
     assert held(log, switch, act, asked) is error
 
 
+def test_a_producer_is_as_far_as_its_messages_show(log, switch):  # noqa: F811
+    """Of a run of sequences the first is durable and the next in the middle of its sync: who asks
+    meanwhile is told of the first at once, as of the messages."""
+    switch.gate.clear()
+    publishing = spawn(log.channel("w").producer("p", epoch=1).publish, "more")
+    assert switch.arrived.wait(LIMIT)
+    info = log.channel("w").info()
+    assert (info.end_offset, info.producers["p"]) == (11, (1, 1))
+    switch.gate.set()
+    assert publishing.result(LIMIT) == 11
+    assert log.channel("w").info().producers["p"] == (1, 2)
+
+
 def test_nothing_waits_when_all_is_durable(log, switch):  # noqa: F811
     """Asking costs no sync of its own."""
     syncs = switch.syncs

@@ -1,14 +1,14 @@
-"""Raw segments made batch by batch, with whatever marks, so that one thing at a time is wrong."""
+"""Segments made batch by batch, with whatever marks, so that one thing at a time is wrong."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from chanlog.format.batch import CREATED, FRAME, MESSAGES, ROLLED, encode
-from chanlog.format.names import MARKER, raw_name
+from chanlog.format.names import MARKER, clustered_name, raw_name
 from chanlog.format.payload import pack
 from chanlog.format.records import encode_record
-from chanlog.format.segment import encode_marker, encode_segment_header
+from chanlog.format.segment import Entry, encode_footer, encode_marker, encode_segment_header
 from chanlog.host import MemoryFolder
 
 from .worlds import START_NS, folder_of
@@ -68,7 +68,42 @@ class Forged:
         self.content[start:stop] = bytes(stop - start)
 
 
+class ForgedClustered(Forged):
+    """A clustered segment made of one raw segment. First its control records; then, for each
+    channel, ``channel`` and its messages; ``finish`` at last."""
+
+    def __init__(self, number: int = 1) -> None:
+        super().__init__(number)
+        self.name = clustered_name(number, number)
+        self.entries: list[Entry] = []
+        self.control_stop = 0
+
+    def channel(self, id: int, base: int, *payloads: Any, time_ns: int = START_NS) -> int:
+        """One batch for each payload; returns where they begin."""
+        start = self.end
+        self.control_stop = self.control_stop or start
+        for offset, payload in enumerate(payloads, base):
+            self.message(offset, payload, channel=id, time_ns=time_ns)
+        self.entries.append(
+            Entry(id, len(payloads), start, self.end, base, base + len(payloads), time_ns, time_ns)
+        )
+        return start
+
+    def finish(self) -> ForgedClustered:
+        self.content += encode_footer(
+            self.entries,
+            index_position=self.end,
+            control_stop=self.control_stop or self.end,
+            messages=sum(entry.end - entry.base for entry in self.entries),
+        )
+        return self
+
+
 def forged_log(*segments: Forged, room: int = ROOM) -> MemoryFolder:
-    """A log of these segments without a catalog, each with zeros up to ``room`` behind it."""
-    files = {segment.name: bytes(segment.content).ljust(room, b"\0") for segment in segments}
+    """A log of these segments without a catalog, the raw ones with zeros up to ``room``
+    behind them."""
+    files = {}
+    for segment in segments:
+        sealed = isinstance(segment, ForgedClustered)
+        files[segment.name] = bytes(segment.content).ljust(0 if sealed else room, b"\0")
     return folder_of({MARKER: encode_marker(LOG_ID, START_NS), **files})

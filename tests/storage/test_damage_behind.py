@@ -187,6 +187,9 @@ def test_a_damaged_record_does_not_hide_the_others(path: Path) -> None:
     clustered(path)
     (path / "catalog").unlink()
     change(path / CLUSTERED, 64 + HEADER.size)
+    with pytest.raises(chanlog.CorruptionError) as raised:
+        open_log(path)
+    assert (raised.value.path, raised.value.start) == (path / CLUSTERED, 64)
     with open_log(path, on_corruption="gap") as log:
         assert list(log.channels()) == ["a", "behind", "unnamed-1"]
         assert seen(log, "unnamed-1") == [f"before-{number}" for number in range(20)]

@@ -10,6 +10,7 @@ import os
 import pytest
 
 import chanlog
+from chanlog.storage.syncing import sync_folder
 
 from ..support import datas
 from .worlds import open_log
@@ -91,6 +92,18 @@ def test_a_failed_sync_of_the_folder_fails_the_log(path, monkeypatch, how):
     monkeypatch.undo()
     with open_log(path) as log:
         assert datas(log.channel("a").replay())[0] == "durable"
+
+
+def test_a_failed_log_does_not_sync_its_folder(path, monkeypatch):
+    """Somebody's sync fails while a catalog is being written: its name is not made durable by a
+    sync that may succeed although the first did not."""
+    log = open_log(path)
+    log._store.fail(OSError(errno.EIO, "planted"))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("it was asked"))
+    with pytest.raises(chanlog.LogFailed):
+        sync_folder(log._store)
+    monkeypatch.undo()
+    log.close()
 
 
 def test_the_upkeep_of_a_failed_log_touches_nothing(path, monkeypatch):

@@ -48,16 +48,35 @@ def test_a_damaged_marker(path):
         assert refused(path, chanlog.NotALog, **options).path == path
 
 
+def upgrade(file: Path) -> None:
+    """Let a segment be one of a later version."""
+    content = bytearray(file.read_bytes())
+    content[8] = 99
+    head = bytes(content[: SEGMENT_HEADER_BYTES - 4])
+    content[SEGMENT_HEADER_BYTES - 4 : SEGMENT_HEADER_BYTES] = crc32(head).to_bytes(4, "little")
+    file.write_bytes(bytes(content))
+
+
 def test_a_segment_of_a_newer_version(path):
     """Its log was upgraded: older code says so, and which file it is."""
     with open_log(path) as log:
         log.channel("a").publish("x")
-    content = bytearray((path / RAW).read_bytes())
-    content[8] = 99
-    head = bytes(content[: SEGMENT_HEADER_BYTES - 4])
-    content[SEGMENT_HEADER_BYTES - 4 : SEGMENT_HEADER_BYTES] = crc32(head).to_bytes(4, "little")
-    (path / RAW).write_bytes(bytes(content))
+    upgrade(path / RAW)
     assert refused(path, chanlog.FormatTooNew).path == path / RAW
+
+
+def test_a_clustered_segment_of_a_newer_version(path):
+    """The same; it is looked at by whoever needs it, and is no damage to go on behind."""
+    with open_log(path) as log:
+        log.channel("a").publish("x")
+        log.compact()
+    upgrade(path / SEALED)
+    for options in ({}, {"on_corruption": "gap"}):
+        with open_log(path, **options) as log, pytest.raises(chanlog.FormatTooNew) as caught:
+            replayed(log.channel("a"))
+        assert caught.value.path == path / SEALED
+    os.remove(path / "catalog")
+    assert refused(path, chanlog.FormatTooNew).path == path / SEALED
 
 
 def test_a_segment_that_belongs_elsewhere(path, tmp_path):

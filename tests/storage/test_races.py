@@ -71,6 +71,26 @@ def test_a_channel_that_is_deleted_while_its_replay_is_made(log, monkeypatch):
         channel.replay(0)
 
 
+def test_a_channel_that_is_deleted_while_it_is_asked_about(log):
+    """The answer was of a channel that is no more, and of its start, which lies behind all."""
+    channel = log.channel("a")
+    channel.publish("x")
+    lock = meanwhile(log, log.channel("a").delete)
+    with pytest.raises(chanlog.ChannelDeleted):
+        channel.info()
+    assert lock.done
+
+
+def test_a_retry_that_is_overtaken_by_the_first_try(log, face):
+    """The sequence was new when it was planned, and is not when it is written: it is planned anew,
+    and finds the offset that it has."""
+    producer = log.channel("a").producer("p", epoch=1)
+    lock = meanwhile(log, lambda: producer.publish("x", sequence=0), at=1)
+    assert face(producer).publish("x", sequence=0) == 0
+    assert lock.done
+    assert replayed(log.channel("a")) == ["x"]
+
+
 def test_a_delete_that_a_signal_has_cut_off(log):
     """The channel is marked first, then its start is moved, and a signal may come in between: its
     messages were read as if nothing had happened."""

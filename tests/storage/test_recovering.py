@@ -12,7 +12,7 @@ from chanlog.format.segment import SEGMENT_HEADER_BYTES
 from chanlog.host import MemoryFolder
 from chanlog.storage.recovery import Damage
 
-from .forged import ROOM, Forged, forged_log
+from .forged import ROOM, Forged, ForgedClustered, forged_log
 from .worlds import START_NS, open_image
 
 
@@ -355,3 +355,22 @@ def test_damage_up_to_the_mark() -> None:
             assert damages(log) == [(at, stop, None, None, None)]
             assert log._store.segments[0].tail == (at + cut if cut else stop)
             assert seen(log) == ["0", ("gap", 1, 1), "2"]
+
+
+# Clustered segments that no catalog knows.
+
+
+def test_messages_of_a_channel_that_is_gone() -> None:
+    """What told of the channel was dropped with it, and compaction has not come to its messages in
+    another file. They are passed over, and only their time is not."""
+    clustered, raw = ForgedClustered(), Forged(2)
+    clustered.created("a")
+    clustered.channel(1, 0, "0", "1")
+    clustered.channel(2, 0, "of nobody", time_ns=START_NS + 10**15)
+    raw.message(2, "2")
+    with open_image(forged_log(clustered.finish(), raw)) as log:
+        assert log.recovery.damage == []
+        assert list(log.channels()) == ["a"]
+        assert seen(log) == ["0", "1", "2"]
+        log.channel("b").publish("new")
+        assert next(iter(log.channel("b").replay())).time_ns == START_NS + 10**15

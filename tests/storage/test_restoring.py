@@ -108,6 +108,30 @@ def test_headers_that_are_damaged_side_by_side(path: Path) -> None:
         assert seen(log, "a") == [("gap", 0, 300)] + [2] * 150
 
 
+def test_damaged_headers_with_others_between_them(path: Path) -> None:
+    """The gap of the second begins where the last batch before it ends that can be read, past the
+    first; and a batch of another channel, written over one of these, does not end it."""
+    with open_log(path, host=fixed_host()) as log:
+        for part in range(6):
+            log.channel("a").publish_many([part] * 150)
+            log.channel("b").publish_many([part] * 150)
+        log.compact()
+    a, b = [
+        [at for at, header in batches(path / CLUSTERED) if header[1] == MESSAGES and header[6] == n]
+        for n in (1, 2)
+    ]
+    content = bytearray((path / CLUSTERED).read_bytes())
+    for damaged in (a[1], a[3]):
+        content[damaged + 8] ^= 1
+    content[a[4] : a[5]] = content[b[4] : b[5]]
+    (path / CLUSTERED).write_bytes(content)
+    with open_log(path, on_corruption="gap") as log:
+        assert seen(log, "a") == [
+            *[0] * 150, ("gap", 150, 150), *[2] * 150, ("gap", 450, 300), *[5] * 150,
+        ]  # fmt: skip
+        assert seen(log, "b") == [part for part in range(6) for _ in range(150)]
+
+
 def test_an_index_made_of_batches_out_of_place(path: Path) -> None:
     """A later batch of a channel was written over the records, and the index is lost: each
     message is read from where it belongs, or from where it is."""

@@ -111,6 +111,27 @@ def test_what_power_took_is_torn_and_no_damage(path):
         assert (found.problems, found.torn) == ([], [])
 
 
+def test_a_header_below_the_durable_mark_is_no_torn_tail(path):
+    """The batches behind it say that it was durable. Without them, a power cut may have left it."""
+    with open_log(path) as log:
+        log.channel("agent").publish("first")
+        log._store.roll()
+        for number in range(2):
+            log.channel("agent").publish(f"durable-{number}", durable=True)
+        files = {file.name: file.read_bytes() for file in path.iterdir()}
+    second = "0000000002.log"
+    last = files[second].index(b"durable-1") - 49
+    os.remove(path / "catalog")
+    for kept, problems in ((last, []), (len(files[second]), [second])):
+        content = bytearray(files[second])
+        content[:64] = bytes(64)
+        content[kept:] = bytes(len(content) - kept)
+        (path / second).write_bytes(content)
+        found = chanlog.verify(path)
+        assert [problem.path.name for problem in found.problems] == problems
+        assert [problem.path.name for problem in found.torn] == [second][len(problems) :]
+
+
 def test_a_segment_that_ends_below_what_was_durable(path):
     """Zeros are how the last segment ends, but not where it was durable."""
     with open_log(path) as log:
