@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import chanlog
+from chanlog.channels.committing import Request, answer
 
 from ..support import LIMIT, run, until
 
@@ -65,3 +66,18 @@ def test_syncing_somebody_elses_log_is_nothing(disk, face):
     with disk.open(read_only=True) as looking:
         face(looking).sync()
         assert looking.statistics().syncs == 0
+
+
+def test_a_task_that_has_gone_is_not_answered():
+    """It was cancelled between the sync and the answer, which then failed, and with it those of
+    all other tasks of the loop."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        requests = [Request(0, loop, loop.create_future()) for _ in range(3)]
+        requests[1].future.cancel()
+        answer(requests, None, 0)
+        await asyncio.wait([request.future for request in requests])
+        return [request.future.cancelled() for request in requests]
+
+    assert run(main()) == [False, True, False]

@@ -8,6 +8,7 @@ import pytest
 
 import chanlog
 from chanlog import Retention
+from chanlog.storage.retention import trim_to_size
 
 from ..support import (
     LIMIT,
@@ -339,6 +340,17 @@ def test_the_whole_log_has_a_size(disk):
     with disk.open(segment_bytes=64 * 1024, log_bytes_max=limit) as log:
         found = sorted(data[0] for n in range(3) for data in replayed(log.channel(f"w{n}")))
         assert found == kept
+
+
+def test_the_segment_that_is_written_stays_however_small_the_log_may_be(disk):
+    with disk.open(segment_bytes=256 * 1024, log_bytes_max=64 * 1024) as log:
+        channel = log.channel("w")
+        channel.publish_many([[n, "x" * 1000] for n in range(100)])
+        trim_to_size(log._store)
+        assert [data[0] for data in replayed(channel)] == list(range(100))
+        log.compact()
+        channel.publish("what comes next")
+        assert replayed(channel) == ["what comes next"]
 
 
 @pytest.mark.parametrize(
