@@ -125,13 +125,13 @@ def _open(
     count = len(raws)
     durable = recover(store, raws, clustered, starts, durable, report)
     store.wounded = bool(report.damage)
-    if report.scanned_bytes or report.damage:
+    if report.scanned_bytes or report.torn or report.damage or count != len(raws):
         report.clean = False
     store.pristine = report.clean and loaded is not None
     store.segments = tuple(sorted([*clustered, *raws], key=lambda segment: segment.first))
     store.active = Nowhere(max((s.last for s in store.segments), default=0))
     if raws and not read_only:
-        if not report.clean or count != len(raws):
+        if not report.clean:
             _sync_again(store, raws, durable)
         _settle(store, raws)
     elif raws:

@@ -56,7 +56,7 @@ class Damage:
 class Recovery:
     """What opening a log has found. ``clean``: the owner had closed it, and nothing was wrong."""
 
-    clean: bool = True
+    clean: bool = False
     torn: list[TornTail] = field(default_factory=list)
     damage: list[Damage] = field(default_factory=list)
     catalog_rebuilt: bool = False
@@ -136,8 +136,9 @@ class Recoverer:
             if self._store.options.on_corruption == "raise":
                 raise
             damage = [error]
-        for found in damage:
-            self._note(Damage(found.path, found.start, found.stop, None, None, None))
+        self._report.damage += [
+            Damage(found.path, found.start, found.stop, None, None, None) for found in damage
+        ]
 
     def _is_torn(self, place: int, number: int) -> bool:
         """Whether nothing in segment ``number``, at or before ``place``, was ever durable."""
@@ -185,7 +186,7 @@ class Recoverer:
                     first_offset=None,
                     stop_offset=None,
                 )
-            self._note(Damage(store.path_of(name), 0, 0, None, None, None))
+            self._report.damage.append(Damage(store.path_of(name), 0, 0, None, None, None))
 
     def _segment(self, place: int, segment: RawSegment, position: int) -> bool:
         """Walk one segment. Returns whether the log goes on behind it."""
@@ -332,22 +333,16 @@ class Recoverer:
                 stop_offset=stop_offset,
             )
         segment.damaged = True
-        self._note(Damage(path, start, stop, channel, first_offset, stop_offset))
-
-    def _note(self, damage: Damage) -> None:
-        self._report.clean = False
-        self._report.damage.append(damage)
+        self._report.damage.append(Damage(path, start, stop, channel, first_offset, stop_offset))
 
     def _cut(self, place: int, segment: RawSegment, position: int) -> None:
         """Keep aside and cut what is behind ``position``, in this and in all later segments."""
-        self._report.clean = False
         segment.tail = position
         self._cut_one(segment, position)
         self._cut_all(place + 1)
 
     def _cut_all(self, place: int) -> None:
         """Keep aside and remove this and all later segments."""
-        self._report.clean = False
         for segment in self._raws[place:]:
             segment.tail = 0
             self._cut_one(segment, 0)
