@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from chanlog.errors import FormatError
 from chanlog.format import body as bodies
 from chanlog.format.batch import HEADER_BYTES, MESSAGES, META, encode
 from chanlog.format.body import (
+    batch_payloads,
     column,
     encode_meta,
     merge,
@@ -177,3 +179,23 @@ def test_metas_are_remembered_within_bounds(monkeypatch):
         )  # fmt: skip
         assert read_meta(content, 0, len(content), META)[1] == f"type-{number}"
         assert len(bodies._metas) <= 3
+
+
+def test_a_run_of_batches_reads_as_one_by_one():
+    """The lean way of replay and the general one: also for what only the slow unpacker takes, and
+    for what the checksums of a batch cover though it is no batch."""
+    odd = {("a", "tuple"): "as a key"}
+    parts = [(2, ["one", "two"], b""), (2, [odd, 1], b""), (2, [1, 2], encode_meta(None, "t"))]
+    content, positions = b"", []
+    for count, items, meta in parts:
+        positions.append(len(content))
+        body = array_header(count) + pack_list(items) + meta
+        flags = META if meta else 0
+        content += encode(
+            MESSAGES, body, salt=1, channel=1, time_ns=1, mark=0, flags=flags, count=count
+        )
+    assert list(batch_payloads(content, positions)) == [items for _, items, _ in parts]
+    for body in (array_header(3) + pack_list([1, 2, 3]), pack({"a": 1}), b"\xc1"):
+        wrong = encode(MESSAGES, body, salt=1, channel=1, time_ns=1, mark=0, count=2)
+        with pytest.raises(FormatError):
+            list(batch_payloads(wrong, [0]))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
+import chanlog
+from chanlog.format.batch import HEADER_BYTES
+from chanlog.storage.reading import Reader
 from chanlog.storage.run import Run
+from chanlog.storage.segment import ClusteredSegment
 
 from ..support import datas, offsets, take
 from .worlds import open_log
@@ -56,3 +62,60 @@ def test_an_interrupted_read_in_a_clustered_segment(log, monkeypatch):
             found.append(message.data)
     assert found == list(range(COUNT))
     assert len(interrupted) > 2
+
+
+def test_a_stretch_ends_before_damage(tmp_path):
+    """Replay takes up several batches at once, and would have run over what is damaged."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        for number in range(4 * 256):
+            log.channel("a").publish(number)
+        log.compact()
+        (segment,) = (s for s in log._store.segments if isinstance(s, ClusteredSegment))
+        batches = [position for position, _ in segment.walk(segment.index.find(1))]
+    assert len(batches) == 4
+    content = bytearray((path / segment.name).read_bytes())
+    content[batches[2] + HEADER_BYTES + 9] ^= 1
+    (path / segment.name).write_bytes(bytes(content))
+    with open_log(path) as log, pytest.raises(chanlog.CorruptionError) as raised:
+        deque(log.channel("a").replay().data())
+    assert (raised.value.first_offset, raised.value.stop_offset) == (512, 768)
+    with open_log(path, on_corruption="gap") as log:
+        assert list(log.channel("a").replay(0, 512).data()) == list(range(512))
+        assert list(log.channel("a").replay(768).data()) == list(range(768, 1024))
+        assert [m.offset for m in log.channel("a").replay(512, 768)] == [512]
+
+
+def test_a_stretch_ends_before_a_gap(tmp_path):
+    """A message was damaged before its segment was compacted: what was left lies in batches one
+    behind the other, with an offset missing between them."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        for number in range(4 * 256):
+            log.channel("a").publish(number)
+        position = log._store.active.positions(1)[300]
+        log.sync()
+        log.channel("a").publish("what was durable")
+    content = bytearray((path / "0000000001.log").read_bytes())
+    content[position + HEADER_BYTES] ^= 1
+    (path / "0000000001.log").write_bytes(bytes(content))
+    (path / "catalog").unlink()
+    with open_log(path, on_corruption="gap") as log:
+        log.compact()
+        channel = log.channel("a")
+        assert list(channel.replay(0, 300).data()) == list(range(300))
+        assert [(m.offset, m.missing) for m in channel.replay(300, 301)] == [(300, 1)]
+        assert list(channel.replay(301, 1024).data()) == list(range(301, 1024))
+        with pytest.raises(chanlog.CorruptionError):
+            deque(channel.replay().data())
+
+
+def test_a_channel_that_is_being_deleted_cannot_be_read(log):
+    """A delete says so before it moves the start behind everything."""
+    state = log.channel("a").state
+    reader = Reader(log._store, state)
+    reader.check(0)
+    state.deleted = True
+    with pytest.raises(chanlog.ChannelDeleted):
+        reader.check(0)
+    state.deleted = False
