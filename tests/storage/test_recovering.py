@@ -10,6 +10,7 @@ import chanlog
 from chanlog.format.batch import CREATED, ENDED, HEADER_BYTES
 from chanlog.format.segment import SEGMENT_HEADER_BYTES
 from chanlog.host import MemoryFolder
+from chanlog.host.memory import MemoryFile
 from chanlog.storage.recovery import Damage
 
 from .forged import ROOM, Forged, ForgedClustered, forged_log
@@ -262,6 +263,24 @@ def test_channels_and_records_behind_damage() -> None:
         assert log.channel("b").info().ended
 
 
+def test_the_messages_of_a_channel_whose_name_is_lost() -> None:
+    """The record that made it is damaged. What was published is read under a name that says so,
+    from the first message that is left."""
+    segment = Forged()
+    damaged = segment.created("a")
+    first = segment.message(0, "0")
+    second = segment.message(1, "1")
+    segment.message(2, "2", mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    for lost, left in ((damaged, ["0", "1", "2"]), (first, [("gap", 0, 1), "1", "2"])):
+        if lost != damaged:
+            segment.flip(lost + HEADER_BYTES)
+        with open_image(forged_log(segment), on_corruption="gap") as log:
+            assert list(log.channels()) == ["unnamed-1"]
+            assert seen(log, "unnamed-1") == left
+            assert damages(log)[-1][1] == (first if lost == damaged else second)
+
+
 def test_a_record_of_nonsense() -> None:
     """Its checksums are right. It is told as damage of just this record, and no more is lost."""
     segment = written("0")
@@ -357,7 +376,147 @@ def test_damage_up_to_the_mark() -> None:
             assert seen(log) == ["0", ("gap", 1, 1), "2"]
 
 
+# Tails.
+
+
+def cuts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where files are cut from now on."""
+    found: list[int] = []
+    truncate = MemoryFile.truncate
+
+    def noting(file: MemoryFile, size: int) -> None:
+        if size < file.size():
+            found.append(size)
+        truncate(file, size)
+
+    monkeypatch.setattr(MemoryFile, "truncate", noting)
+    return found
+
+
+def test_a_segment_that_ends_in_zeros_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its room is reserved already, and whoever opens after a crash would wait for the disk."""
+    segment = written("0", "1")
+    folder = forged_log(segment)
+    found = cuts(monkeypatch)
+    with open_image(folder, segment_bytes=1 << 16) as log:
+        assert found == []
+        assert log.recovery.torn == []
+        assert log._store.active.tail == segment.end
+
+
+def test_a_tail_is_kept_aside_and_zeros_are_left() -> None:
+    """A batch whose end was never written: as much is kept as its header says, and where it was
+    are zeros up to the old end, so that nothing of it can follow what is written next."""
+    segment = written("0")
+    at = segment.message(1, "1" * 30)
+    segment.zero(segment.end - 10, segment.end)
+    folder = forged_log(segment)
+    with open_image(folder) as log:
+        (kept,) = log.recovery.torn
+        assert (kept.start, kept.stop, kept.path) == (at, segment.end, None)
+        assert not log.recovery.clean
+        assert log._store.active.tail == at
+    aside = folder.open(f"{segment.name}.torn-{at}", writable=False)
+    assert aside.read(0, ROOM) == bytes(segment.content[at:])
+    left = folder.open(segment.name, writable=False)
+    assert left.read(at, ROOM).strip(b"\0") == b""
+
+
+def test_what_was_created_and_never_written_is_not_kept() -> None:
+    """A segment of which only the header came to the disk, behind one that nothing ends."""
+    first, second = written("0"), Forged(2)
+    folder = forged_log(first, second)
+    with open_image(folder) as log:
+        assert log.recovery.torn == []
+        assert not log.recovery.clean
+        assert seen(log) == ["0"]
+        assert log.channel("a").publish("1") == 1
+        assert not [name for name in folder.names() if "torn" in name]
+
+
+def test_a_tail_that_was_kept_before_is_not_kept_twice() -> None:
+    """The last opening died when it had kept the tail and not cut it yet. A copy that is not the
+    same in length, or anywhere in it, stays beside another."""
+    segment = written("0")
+    at = segment.message(1, "1" * 3_000_000)
+    segment.zero(segment.end - 10, segment.end)
+    whole = bytes(segment.content[at:])
+    name = f"{segment.name}.torn-{at}"
+    room = 1 << 22
+    early, late = bytearray(whole), bytearray(whole)
+    early[100] ^= 1
+    late[2_500_000] ^= 1
+    for before, names in (
+        (whole, [name]),
+        (whole[:-1], [name, f"{name}.1"]),
+        (whole + b"x", [name, f"{name}.1"]),
+        (bytes(early), [name, f"{name}.1"]),
+        (bytes(late), [name, f"{name}.1"]),
+    ):
+        folder = forged_log(segment, room=room)
+        folder.create(name).write(0, before)
+        with open_image(folder, segment_bytes=room) as log:
+            assert len(log.recovery.torn) == 1
+        assert [found for found in folder.names() if "torn" in found] == names
+        assert folder.open(names[0], writable=False).read(0, room) == before
+        assert folder.open(names[-1], writable=False).read(0, room) == whole
+
+
 # Clustered segments that no catalog knows.
+
+
+def clustered_log() -> tuple[ForgedClustered, Forged, int, int]:
+    """A clustered segment with two channels, and one behind it; the record of each channel."""
+    clustered, raw = ForgedClustered(), Forged(2)
+    one = clustered.created("a")
+    two = clustered.created("b", channel=2)
+    clustered.channel(1, 0, "0", "1")
+    clustered.channel(2, 0, "b0", time_ns=START_NS + 10**15)
+    raw.message(2, "2")
+    return clustered.finish(), raw, one, two
+
+
+def test_a_damaged_record_of_a_clustered_segment() -> None:
+    """All other records and all messages of it are read, its channel under another name."""
+    clustered, raw, one, two = clustered_log()
+    clustered.flip(one + HEADER_BYTES)
+    folder = forged_log(clustered, raw)
+    error = refused(folder)
+    assert (error.start, error.stop) == (one, two)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(one, two, None, None, None)]
+        assert not log.recovery.clean
+        assert sorted(log.channels()) == ["b", "unnamed-1"]
+        assert seen(log, "unnamed-1") == ["0", "1", "2"]
+        assert seen(log, "b") == ["b0"]
+        assert log.channel("b").publish("b1") == 1
+
+
+def test_a_record_of_nonsense_in_a_clustered_segment() -> None:
+    clustered, raw = ForgedClustered(), Forged(2)
+    clustered.created("a")
+    wrong = clustered.batch(CREATED, b"\xc0", channel=2, time_ns=START_NS + 10**15)
+    behind = clustered.channel(1, 0, "0", "1")
+    raw.message(2, "2")
+    folder = forged_log(clustered.finish(), raw)
+    error = refused(folder)
+    assert (error.start, error.stop) == (wrong, behind)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(wrong, behind, None, None, None)]
+        assert seen(log) == ["0", "1", "2"]
+        log.channel("a").publish("3")
+        # Its time counts all the same.
+        assert next(iter(log.channel("a").replay(3))).time_ns >= START_NS + 10**15
+
+
+def test_times_and_ends_of_a_clustered_segment() -> None:
+    """What its index says of a channel holds before a message of it is read."""
+    clustered, raw, _, _ = clustered_log()
+    with open_image(forged_log(clustered, raw)) as log:
+        info = log.channel("b").info()
+        assert (info.end_offset, info.ended) == (1, False)
+        log.channel("a").publish("3")
+        assert next(iter(log.channel("a").replay(3))).time_ns >= START_NS + 10**15
 
 
 def test_messages_of_a_channel_that_is_gone() -> None:
