@@ -112,6 +112,18 @@ class DiskFile(File):
             count -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def reach(self) -> int:
+        size = self.size()
+        position = 0
+        try:
+            while position < size:
+                position = os.lseek(self._descriptor, position, os.SEEK_DATA)
+                position = os.lseek(self._descriptor, position, os.SEEK_HOLE)
+        except OSError as error:
+            # Nothing but a hole is left; or the file system does not tell.
+            return position if error.errno == errno.ENXIO else size
+        return size
+
     def sync(self) -> None:
         try:
             os.fdatasync(self._descriptor)

@@ -23,6 +23,14 @@ class File(ABC):
     def size(self) -> int:
         """Its length in bytes now."""
 
+    def reach(self) -> int:
+        """Where its content ends at the latest: behind that, up to its size, are zeros.
+
+        Not to be looked at through a map: on a tmpfs a look at a hole takes room, and where there
+        is none it is SIGBUS.
+        """
+        return self.size()
+
     @abstractmethod
     def allocate(self, start: int, stop: int) -> None:
         """Reserve room on the disk, so that no later store in this range can fail for want of it.

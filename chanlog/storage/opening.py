@@ -218,6 +218,7 @@ def _open_raw(store: Store, number: int) -> RawSegment:
         if store.read_only:
             return _raw_copy(file, number, salt, size)
         mapped = file.map(size, writable=True) if size else NO_BUFFER
+        size = file.reach()
     except BaseException:
         file.close()
         raise

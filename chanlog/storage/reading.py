@@ -90,7 +90,7 @@ class Reader:
         the active segment; ``None`` is no answer. For whoever keeps up: a small part of a run."""
         state = self.state
         segment, positions = state.segment, state.positions
-        if segment is None or not positions:
+        if segment is None or not positions or state.deleted:
             return None
         # Whatever another thread does between two of these looks, this header tells.
         position = positions[-1]

@@ -120,6 +120,29 @@ def test_reserving_room_changes_nothing(folder, monkeypatch):
     file.close()
 
 
+def test_how_far_a_file_reaches(folder, monkeypatch):
+    """Opening looked through a map at all of a file, and on a tmpfs that was full a look at the
+    hole behind its content ended in SIGBUS."""
+    page = mmap.PAGESIZE
+    file = folder.create("f")
+    assert file.reach() == 0
+    file.truncate(64 * page)
+    assert file.reach() == 0
+    file.write(3 * page, b"x")
+    file.write(40 * page, b"x")
+    assert 40 * page < file.reach() <= 48 * page
+    file.write(64 * page - 1, b"x")
+    assert file.reach() == 64 * page
+
+    def unsupported(*_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    file.truncate(80 * page)
+    monkeypatch.setattr(os, "lseek", unsupported)
+    assert file.reach() == 80 * page
+    file.close()
+
+
 def test_reserving_room_makes_no_file_longer(folder):
     file = folder.create("f")
     file.truncate(5000)

@@ -8,7 +8,6 @@ import pytest
 
 import chanlog
 from chanlog.format.batch import HEADER_BYTES
-from chanlog.storage.reading import Reader
 from chanlog.storage.run import Run
 from chanlog.storage.segment import ClusteredSegment
 
@@ -108,14 +107,3 @@ def test_a_stretch_ends_before_a_gap(tmp_path):
         assert list(channel.replay(301, 1024).data()) == list(range(301, 1024))
         with pytest.raises(chanlog.CorruptionError):
             deque(channel.replay().data())
-
-
-def test_a_channel_that_is_being_deleted_cannot_be_read(log):
-    """A delete says so before it moves the start behind everything."""
-    state = log.channel("a").state
-    reader = Reader(log._store, state)
-    reader.check(0)
-    state.deleted = True
-    with pytest.raises(chanlog.ChannelDeleted):
-        reader.check(0)
-    state.deleted = False

@@ -56,8 +56,6 @@ class Ordeal:
             else:
                 with self._squeeze.at(level):
                     for _ in range(self._draw.randrange(1, 12)):
-                        if self._log is None and not self._squeeze.opens:
-                            break
                         self._do(*self._act(), scarce=True)
             # There is room again: the same log goes on.
             while self._log is None:

@@ -25,15 +25,13 @@ class Squeeze(ABC):
     """Something that can be made scarce. ``home`` is where the log has its directory.
 
     ``level`` says how much is left, from 0 below ``levels``. ``narrow`` ones leave too little for
-    the checks as well, so these wait until it is over. Where ``opens`` is false a log is not opened
-    while it lasts.
+    the checks as well, so these wait until it is over.
     """
 
     name: str
     levels: int
     narrow = False
     needs = ""
-    opens = True
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="chanlog-squeeze-"))
@@ -98,16 +96,11 @@ class Room(Squeeze):
 
 
 class FullTmpfs(Room):
-    """A tmpfs with so many free pages.
-
-    Opening looks at the whole of the newest segment through its map. On a tmpfs alone even a look
-    at a hole takes a page, and where there is none the process dies of SIGBUS: so no log is opened
-    while it is full.
-    """
+    """A tmpfs with so many free pages. Here alone even a look at a hole takes one, and where there
+    is none the process dies of SIGBUS."""
 
     name = "tmpfs"
     needs = "tmpfs"
-    opens = False
 
     def __init__(self) -> None:
         super().__init__(Disk("tmpfs", "size=8m"))
