@@ -205,7 +205,6 @@ class Recoverer:
                     break
             segment.tail = position
             self._report.scanned_bytes += position - start
-            start = position
             if rolled or (last and self._is_end(segment, position)):
                 return True
             resumed = self._broken(place, segment, position)
@@ -259,7 +258,8 @@ class Recoverer:
         was the tail, now cut."""
         self._look_ahead(place, position)
         if log_position(segment.first, position) >= self.durable:
-            self._cut(place, segment, position)
+            self._cut_one(segment, position)
+            self._cut_all(place + 1)
             return None
         if inside_damaged_frame(segment.map, position, segment.size, segment.salt):
             # What is right inside of it is good; what is not is met there, and named.
@@ -335,20 +335,14 @@ class Recoverer:
         segment.damaged = True
         self._report.damage.append(Damage(path, start, stop, channel, first_offset, stop_offset))
 
-    def _cut(self, place: int, segment: RawSegment, position: int) -> None:
-        """Keep aside and cut what is behind ``position``, in this and in all later segments."""
-        segment.tail = position
-        self._cut_one(segment, position)
-        self._cut_all(place + 1)
-
     def _cut_all(self, place: int) -> None:
         """Keep aside and remove this and all later segments."""
         for segment in self._raws[place:]:
-            segment.tail = 0
             self._cut_one(segment, 0)
         del self._raws[place:]
 
     def _cut_one(self, segment: RawSegment, position: int) -> None:
+        """Keep aside and cut what is behind ``position``; all of it means the file."""
         store = self._store
         stop = last_nonzero(segment.map, position, segment.size)
         header = read_header(segment.map, position, segment.size, segment.salt)

@@ -376,6 +376,31 @@ def test_damage_up_to_the_mark() -> None:
             assert seen(log) == ["0", ("gap", 1, 1), "2"]
 
 
+def test_offsets_of_damaged_messages_are_not_given_out_again() -> None:
+    """Also if nothing of the channel follows; and a batch that is there twice gives out none."""
+    segment = written("0")
+    damaged = segment.message(1, "1")
+    behind = segment.created("b", channel=2, mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    folder = forged_log(segment)
+    error = refused(folder)
+    assert f"bytes {damaged} to {behind}, channel 'a': " in str(error)
+    assert (error.channel, error.first_offset, error.stop_offset) == ("a", 1, 2)
+    with open_image(folder, on_corruption="gap") as log:
+        assert log.channel("a").info().end_offset == 2
+        assert seen(log) == ["0", ("gap", 1, 1)]
+        log.compact()
+    with open_image(folder, on_corruption="gap") as log:
+        assert log.channel("a").publish("2") == 2
+    segment = written("0", "1")
+    damaged = segment.message(0, "0")
+    segment.created("b", channel=2, mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    with open_image(forged_log(segment), on_corruption="gap") as log:
+        assert log.channel("a").info().end_offset == 2
+        assert seen(log) == ["0", "1"]
+
+
 # Tails.
 
 

@@ -14,6 +14,7 @@ _RECOVERY = (
     "tests/storage/test_applying.py",
     "tests/storage/test_clustering.py",
     "tests/storage/test_damage_at_rest.py",
+    "tests/storage/test_damage_behind.py",
     "tests/storage/test_damage.py",
     "tests/storage/test_torn.py",
     "tests/storage/test_crash.py",
