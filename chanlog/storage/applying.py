@@ -97,11 +97,12 @@ def _index(
     header: Header,
     buffer: Buffer | bytes,
 ) -> Reveal | None:
+    # First: what is nonsense is not to be found again.
+    meta = read_meta(buffer, position, header.length, header.flags)
     positions = segment.writable_positions(state.id)
     if not positions or positions[-1] < position:
         positions.append(position)
     end = header.base + header.count
-    meta = read_meta(buffer, position, header.length, header.flags)
     if header.flags & SEQUENCED:
         # Before the next offset moves: whatever has the message, a catalog that is being written
         # or what a signal interrupts, has its sequence too.

@@ -18,11 +18,11 @@ from .scanning import (
     inside_damaged_frame,
     last_nonzero,
     next_batch,
-    walk,
 )
 from .segment import POSITION_BITS, ClusteredSegment, RawSegment, ends, log_position
 from .state import ChannelState
 from .store import Store
+from .sweeping import sweep
 
 __all__ = ["Damage", "Recovery", "SegmentMissing", "TornTail", "recover"]
 
@@ -190,29 +190,33 @@ class Recoverer:
 
     def _segment(self, place: int, segment: RawSegment, position: int) -> bool:
         """Walk one segment. Returns whether the log goes on behind it."""
-        start = position
         last = place == len(self._raws) - 1
         while True:
-            rolled = False
-            for at, header in walk(segment.map, position, segment.size, segment.salt):
-                if self._is_misplaced(segment, at, header):
-                    break
+            start = position
+            if not self._report.damage:
+                position, mark = sweep(self._store, segment, position)
+                self.durable = max(self.durable, mark)
+            header = batch_at(segment.map, position, segment.size, segment.salt)
+            if header is not None and self._is_misplaced(segment, position, header):
+                header = None
+            if header is not None:
                 self.durable = max(self.durable, header.mark)
-                rolled = header.kind == ROLLED
-                self._apply(segment, at, header)
-                position = at + header.length
-                if rolled:
-                    break
+                self._apply(segment, position, header)
+                position += header.length
             segment.tail = position
             self._report.scanned_bytes += position - start
-            if rolled or (last and self._is_end(segment, position)):
+            if header is not None:
+                if header.kind == ROLLED:
+                    return True
+                continue
+            if last and self._is_end(segment, position):
                 return True
             resumed = self._broken(place, segment, position)
             if resumed is None:
                 return False
             if resumed == segment.size:
                 return True
-            position = start = resumed
+            position = resumed
 
     def _is_misplaced(self, segment: RawSegment, position: int, header: Header) -> bool:
         """Whether a right batch cannot have been written here: a sector of the same file was
