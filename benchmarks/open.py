@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from .harness import Case, Claim, Sample, WrongResult, check
+from .harness import BEST, Case, Claim, Sample, WrongResult, check
 from .killed import TAIL, fill
-from .peers import Peer, opened, peers
+from .peers import Peer, absent, opened, peers
 from .settings import MIB, SHAPES, Settings, Shape, payloads
 
 __all__ = ["CLAIMS", "cases"]
@@ -24,22 +23,36 @@ CLEAN = "open {:,} MB after a clean close"
 KILLED = "open {:,} MB after kill -9"
 OURS, THEIRS = "chanlog disk", "sqlite3 WAL"
 
-CLAIMS = tuple(
+CLAIMS = (
     Claim(
-        text=f"{case.format(1024)}, cost over SQLite",
+        text="open 1 GB after a clean close",
         unit="ms",
-        ours=(case.format(1024), OURS),
-        theirs=(case.format(1024), THEIRS),
-        bound=bound,
+        ours=(CLEAN.format(1024), OURS),
+        bound=20,
         cost=True,
-    )
-    for case, bound in ((CLEAN, 10), (KILLED, 100))
+    ),
+    Claim(
+        text="open 1 GB after kill -9",
+        unit="ms",
+        ours=(KILLED.format(1024), OURS),
+        bound=300,
+        cost=True,
+        limit="the disk cache: one active segment is read",
+    ),
+    Claim(
+        text="open 1 GB after a clean close, time over the best peer",
+        unit="ms",
+        ours=(CLEAN.format(1024), OURS),
+        theirs=(CLEAN.format(1024), BEST),
+        bound=1,
+        cost=True,
+    ),
 )
 
 
 def cases(settings: Settings) -> Iterator[Case]:
     """All cases of this workload. What counts is the time of ``open`` and one look at the end."""
-    shape = SHAPES["B" if "B" in settings.shapes else settings.shapes[0]]
+    shape = SHAPES["C"]
     for size_bytes in settings.open_bytes:
         with ExitStack() as stack:
             clean: dict[str, Callable[[], Sample]] = {}
@@ -58,6 +71,7 @@ def cases(settings: Settings) -> Iterator[Case]:
                     shape=shape.name,
                     yardstick=THEIRS,
                     contestants=contestants,
+                    absent=absent("open", settings),
                 )
 
 
@@ -86,7 +100,8 @@ def open_again(store: Peer, count: int) -> Sample:
 def open_copy(kind: type[Peer], settings: Settings, shape: Shape, victim: Path) -> Sample:
     """Open a copy of what the killed process left, since opening repairs it."""
     with _folder(settings) as folder:
-        shutil.copytree(victim, folder, dirs_exist_ok=True)
+        # Not shutil: a store may be a file of many gigabytes with next to nothing in it.
+        subprocess.run(["cp", "-r", "--sparse=always", f"{victim}/.", folder], check=True)
         store = kind(Path(folder), shape)
         seconds, end = timed_open(store)
         try:

@@ -76,11 +76,11 @@ class Settings:
     folder: Path
     shapes: tuple[str, ...] = ("A", "B", "C", "D")
     peers: tuple[str, ...] = ()
-    runs: int = 5
+    runs: int = 3
     seconds: float = 0.2
     case_seconds: float = 20
     pool: int = 32_768
-    threads: tuple[int, ...] = (16, 64)
+    threads: tuple[int, ...] = (64,)
     tasks: int = 1_000
     replay_bytes_max: int = 128 * MIB
     replay_messages_max: int = 1_000_000
@@ -89,7 +89,7 @@ class Settings:
     channels_read: int = 20
     wakes: int = 500
     idle: int = 1_000
-    open_bytes: tuple[int, ...] = (16 * MIB, 256 * MIB, 1024 * MIB)
+    open_bytes: tuple[int, ...] = (16 * MIB, 1024 * MIB)
     open_tail: int = 100_000
     fan_tasks: int = 1_000
     fan_messages: int = 200
@@ -110,10 +110,11 @@ class Settings:
         """Everything runs, nothing is precise: well under a minute."""
         return replace(
             self,
-            runs=2,
+            shapes=tuple(shape for shape in self.shapes if shape in "BD") or self.shapes,
+            runs=1,
             seconds=0.01,
             pool=4_096,
-            threads=(16,),
+            threads=(8,),
             tasks=100,
             replay_messages_max=10_000,
             channels=50,
@@ -130,7 +131,7 @@ class Settings:
             agents=500,
             agent_tokens=5,
             agent_rate=20.0,
-            cold_channels=20_000,
+            cold_channels=5_000,
             cold_channels_peers=1_000,
             growth_mb=(1, 10),
             compacted_mb=8,
@@ -169,6 +170,11 @@ class Settings:
             kept_mb=1,
             kept_times=2,
         )
+
+    @property
+    def shapes_together(self) -> str:
+        """The one shape of the cases in which the payload hardly matters."""
+        return "B" if "B" in self.shapes else self.shapes[0]
 
     def wants(self, peer: str) -> bool:
         """Whether the peer of that name takes part."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from .harness import Case, Claim, Sample, WrongResult, busy, check, paced, percentiles
-from .peers import Ability, Peer, opened, peers
+from .peers import Ability, Peer, absent, opened, peers
 from .settings import SHAPES, Settings, payloads
 
 __all__ = ["CLAIMS", "cases"]
@@ -24,34 +24,46 @@ THREADS: Ability = "thread to thread"
 ACROSS: Ability = "thread to task"
 TASKS: Ability = "task to task"
 BUSY = ", busy thread beside"
+RESTLESS = "thread to thread, publisher that never rests"
+TICK_NS = 100_000
 
 P50, P99, RATE = "p50 us", "p99 us", "messages/s"
 ALONE, BESIDE_THREADS, BESIDE_TASKS = "alone", "beside idle threads", "beside idle tasks"
 
 OURS = "chanlog disk"
 LOOP_CALL = "call_soon_threadsafe"
+POLLING = "polling SQLite, 10 ms"
 
 
 def _cost(text: str, unit: str, case: str, theirs: str, bound: float) -> Claim:
     return Claim(
-        text=text, unit=unit, ours=(case, OURS), theirs=(case, theirs), bound=bound, cost=True
+        text=text,
+        unit=unit,
+        ours=(case, OURS),
+        theirs=(case, theirs),
+        bound=bound,
+        cost=True,
+        limit="waking a thread or a loop",
+        limit_of=(case, theirs),
     )
 
 
+def _speed(text: str, case: str, theirs: str, bound: float) -> Claim:
+    return Claim(text=text, unit=P50, ours=(case, OURS), theirs=(case, theirs), bound=bound)
+
+
 CLAIMS = (
-    _cost("thread to thread, p50 over queue.Queue", P50, THREADS, "queue.Queue", 1.5),
-    _cost("thread to thread, p99 over queue.Queue", P99, THREADS, "queue.Queue", 1.5),
-    _cost("thread to task, p50 over a bare call", P50, ACROSS, LOOP_CALL, 1.5),
-    _cost("thread to task, p99 over a bare call", P99, ACROSS, LOOP_CALL, 1.5),
-    _cost("task to task, p50 over asyncio.Queue", P50, TASKS, "asyncio.Queue", 1.5),
-    _cost("the same busy, p99 over queue.Queue", P99, THREADS + BUSY, "queue.Queue", 1),
-    Claim(
-        text="thread to thread, speed over SQLite",
-        unit=P50,
-        ours=(THREADS, OURS),
-        theirs=(THREADS, "sqlite3 WAL"),
-        bound=3,
-    ),
+    _cost("wake thread to thread, p50 over queue.Queue", P50, THREADS, "queue.Queue", 1.5),
+    _cost("wake thread to thread, p99 over queue.Queue", P99, THREADS, "queue.Queue", 1.5),
+    _cost("wake thread to task, p50 over call_soon_threadsafe", P50, ACROSS, LOOP_CALL, 1.5),
+    _cost("wake thread to task, p99 over call_soon_threadsafe", P99, ACROSS, LOOP_CALL, 1.5),
+    _cost("wake task to task, p50 over asyncio.Queue", P50, TASKS, "asyncio.Queue", 1.5),
+    _cost("wake task to task, p99 over asyncio.Queue", P99, TASKS, "asyncio.Queue", 1.5),
+    _cost("wake beside a busy thread, p99 over queue.Queue", P99, THREADS + BUSY, "queue.Queue", 1),
+    _cost("publisher that never rests, p99 over queue.Queue", P99, RESTLESS, "queue.Queue", 1),
+    _speed("wake thread to thread, faster than SQLite + Condition", THREADS, "sqlite3 WAL", 3),
+    _speed("wake thread to thread, faster than polling", THREADS, POLLING, 100),
+    _speed("wake thread to task, faster than polling", ACROSS, POLLING, 100),
 )
 
 Received = list[tuple[int, int]]
@@ -77,8 +89,22 @@ def cases(settings: Settings) -> Iterator[Case]:
                     kind.name: partial(wake, kind, settings, way, beside_busy)
                     for kind in peers(name, settings)
                 },
+                absent=absent(name, settings),
             )
+    yield Case(
+        workload="wake",
+        name=RESTLESS,
+        shape="B",
+        yardstick="queue.Queue",
+        contestants={
+            kind.name: partial(restless, kind, settings) for kind in peers(THREADS, settings)
+        },
+        absent=absent(THREADS, settings),
+    )
     for kind in peers(THREADS, settings):
+        if kind.role == "peer" and kind.name != "sqlite3 WAL":
+            # A server counts nobody who waits in this process.
+            continue
         contestants = {
             ALONE: partial(idle, kind, settings, idle_threads, 0),
             BESIDE_THREADS: partial(idle, kind, settings, idle_threads, settings.idle),
@@ -97,9 +123,38 @@ def cases(settings: Settings) -> Iterator[Case]:
 def wake(kind: type[Peer], settings: Settings, way: Way, beside_busy: bool) -> Sample:
     """Many single wake-ups, one after the other; the first, which may make what all others find,
     does not count."""
+    count = max(2, round(settings.wakes * kind.wakes_share))
     with opened(kind, settings, SHAPES["B"]) as peer, busy(beside_busy):
-        sent, received = way(peer, settings.wakes + 1)
+        sent, received = way(peer, count + 1)
     check((data for data, _ in received), sent, len(sent))
+    return percentiles([now - then for then, now in received[1:]])
+
+
+def restless(kind: type[Peer], settings: Settings) -> Sample:
+    """A message every 0.1 ms from a thread that computes in between and never waits for anything,
+    so that the reader has to get the interpreter from it."""
+    received: Received = []
+    sent: list[int] = []
+    clock = time.perf_counter_ns
+    count = max(2, round(settings.wakes * 4 * kind.wakes_share))
+    with opened(kind, settings, SHAPES["B"]) as peer:
+        wait, signal = peer.waiter(CHANNEL), peer.signaller(CHANNEL)
+
+        def receive() -> None:
+            for _ in range(count):
+                received.append((wait(), clock()))
+
+        reader = threading.Thread(target=receive, daemon=True)
+        reader.start()
+        due = clock()
+        for _ in range(count):
+            while (now := clock()) < due:
+                pass
+            sent.append(now)
+            signal(now)
+            due = max(due + TICK_NS, now)
+        reader.join(PATIENCE_SECONDS)
+    check((data for data, _ in received), sent, count)
     return percentiles([now - then for then, now in received[1:]])
 
 
@@ -153,7 +208,9 @@ def thread_to_task(peer: Peer, count: int) -> tuple[list[int], Received]:
         async with asyncio.timeout(PATIENCE_SECONDS):
             for _ in range(count):
                 received.append((await wait(), clock()))
-        return await sender
+        sent = await sender
+        await peer.leave_loop()
+        return sent
 
     return asyncio.run(run()), received
 
@@ -179,6 +236,7 @@ def task_to_task(peer: Peer, count: int) -> tuple[list[int], Received]:
             signal(now)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await reader
+        await peer.leave_loop()
         return sent
 
     return asyncio.run(run()), received

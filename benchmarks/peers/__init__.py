@@ -12,7 +12,10 @@ from .bare import Bare, Decoder
 from .base import Ability, Peer, Role
 from .embedded import ChanlogDisk, ChanlogMemory, ChanlogUnsynced, NotCompacted, OneSegment
 from .file import File
+from .keys import Lmdb, RocksDb
+from .packages import DiskCache, LiteQueue, PersistQueue
 from .queues import AsyncioQueue, LoopCall, ThreadQueue
+from .servers import JetStream, Redis
 from .sqlite import Polling, Sqlite
 
 __all__ = [
@@ -22,9 +25,12 @@ __all__ = [
     "ChanlogDisk",
     "ChanlogMemory",
     "Decoder",
+    "File",
+    "JetStream",
     "NotCompacted",
     "OneSegment",
     "Peer",
+    "Redis",
     "absent",
     "named",
     "opened",
@@ -39,6 +45,13 @@ PEERS: tuple[type[Peer], ...] = (
     ChanlogUnsynced,
     ChanlogMemory,
     Sqlite,
+    Lmdb,
+    RocksDb,
+    Redis,
+    JetStream,
+    PersistQueue,
+    DiskCache,
+    LiteQueue,
     Polling,
     File,
     ThreadQueue,

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from ..settings import Shape
 
-__all__ = ["Ability", "Peer", "Role"]
+__all__ = ["EXTRA", "Ability", "Peer", "Role"]
+
+EXTRA = "pip install chanlog[bench]"
 
 Ability = Literal[
     "append",
@@ -49,6 +51,8 @@ class Peer:
     has_channels: ClassVar[bool] = True
     wakes_share: ClassVar[float] = 1.0
     """Which part of the wake-ups it is asked for: less where each takes milliseconds."""
+    replay_share: ClassVar[float] = 1.0
+    """Which part of the messages it holds for replay: less where reading all takes a minute."""
 
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder = folder
@@ -142,6 +146,9 @@ class Peer:
     def task_waiter(self, channel: str) -> Callable[[], Awaitable[Any]]:
         """``waiter`` for a task; asked for inside its loop."""
         raise NotImplementedError
+
+    async def leave_loop(self) -> None:
+        """Give back what belongs to the running loop, which is about to end."""
 
     def broadcaster(self, channel: str) -> Callable[[Any], object]:
         """A call that sends one message to all followers of a channel, asked for after them."""
