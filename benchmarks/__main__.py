@@ -96,6 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for peer in PEERS:
         if missing := peer.missing():
             print(f"without {peer.name}: {missing}")
+    promised = [claim for workload in workloads for claim in workload.CLAIMS]
     cases: list[Case] = []
     figures: list[Figure] = []
     for workload in workloads:
@@ -103,18 +104,19 @@ def main(words: Sequence[str] | None = None) -> int:
         for case in workload.cases(settings):
             if asked.only not in case.name:
                 continue
-            found = measure(case, settings.runs, settings.case_seconds)
+            left = started + settings.workload_seconds - time.monotonic()
+            found = measure(case, settings.runs, min(settings.case_seconds, left))
             figures += found
             # Of what it could run nothing is kept: its stores are as large as memory.
             cases.append(replace(case, contestants={}))
             print("\n".join(table(found, case.absent)), flush=True)
         print(f"\n{workload.__name__}: {time.monotonic() - started:.0f} s", flush=True)
-    promised = [claim for workload in workloads for claim in workload.CLAIMS]
+        if asked.json:
+            # After each, so that a run that ends early has not been for nothing.
+            asked.json.write_text(as_json(settings, cases, figures, promised) + "\n")
     print("\ntargets, in this run")
     for claim in claims(promised, figures):
         print(claim_line(claim))
-    if asked.json:
-        asked.json.write_text(as_json(settings, cases, figures, promised) + "\n")
     return 0
 
 

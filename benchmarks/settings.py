@@ -71,7 +71,8 @@ def disk_bytes(folder: Path) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How large a run is. ``seconds`` is how long one measurement of a rate lasts; ``peers``
-    names those that take part, none for all; a case begins no new round after ``case_seconds``."""
+    names those that take part, none for all; a case begins no new round after
+    ``case_seconds``, nor after ``workload_seconds`` of its workload: each has one at least."""
 
     folder: Path
     shapes: tuple[str, ...] = ("A", "B", "C", "D")
@@ -79,6 +80,7 @@ class Settings:
     runs: int = 3
     seconds: float = 0.2
     case_seconds: float = 20
+    workload_seconds: float = 180
     pool: int = 32_768
     threads: tuple[int, ...] = (64,)
     tasks: int = 1_000
