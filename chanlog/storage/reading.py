@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from itertools import zip_longest
+from operator import attrgetter
 from weakref import ref
 
 from ..errors import CorruptionError, OffsetTrimmed
@@ -33,7 +34,9 @@ _read_header = HEADER.unpack_from
 class Reader:
     """Reads one channel in order of offsets. For one thread at a time; takes no lock."""
 
-    __slots__ = ("_below", "_place", "_segment", "_source", "_store", "state")
+    __slots__ = (
+        "_below", "_number", "_place", "_segment", "_since", "_source", "_store", "state",
+    )  # fmt: skip
 
     def __init__(self, store: Store, state: ChannelState) -> None:
         self._store = store
@@ -46,6 +49,9 @@ class Reader:
         self._below = 0
         # In a raw segment an index into its positions, in a clustered one a position.
         self._place = 0
+        # The number of the segment that was found last, and the offset that was looked for.
+        self._number = 0
+        self._since = 1 << 63
 
     def run(self, offset: int, stop: int, stretch: int = 1) -> Run:
         """Batches from the one that holds ``offset``, below ``stop`` (which is above it).
@@ -247,34 +253,51 @@ class Reader:
     def _locate(self, offset: int) -> tuple[Segment | None, int]:
         """The segment that holds ``offset``, with the hint set to it; or ``None`` and the offset
         at which the gap ends."""
-        self._source, self._below = self._lineage(offset)
+        source, self._below = self._lineage(offset)
+        goes_on = source == self._source and offset >= self._since
+        self._source = source
+        segment, after = self._ahead(offset) if goes_on else self._back(offset)
+        if segment is None:
+            return None, after
+        if isinstance(segment, RawSegment):
+            positions = segment.positions(source)
+            low = self._first_right(segment, positions, offset)
+            place = bisect_right(positions, offset, lo=low, key=segment.base_offset) - 1
+            if offset >= segment.end_offset(positions[place]):
+                return None, min(after, segment.base_offset(positions[place + 1]))
+            self._place = place
+        else:
+            entry = segment.index.find(source)
+            assert entry is not None
+            self._place = entry.position
+        self._segment = ref(segment)
+        self._number, self._since = segment.first, offset
+        return segment, after
+
+    def _back(self, offset: int) -> tuple[Segment | None, int]:
+        """The segment with ``offset``, looking from the newest on; or where the gap ends."""
         after = self._below
         for segment in reversed(self._store.segments):
             span = self._span(segment, offset)
             if span is None:
                 continue
-            base, end = span
-            if base > offset:
-                after = min(after, base)
-            elif offset >= end:
-                break
-            elif isinstance(segment, RawSegment):
-                positions = segment.positions(self._source)
-                low = self._first_right(segment, positions, offset)
-                place = bisect_right(positions, offset, lo=low, key=segment.base_offset) - 1
-                if offset >= segment.end_offset(positions[place]):
-                    after = min(after, segment.base_offset(positions[place + 1]))
-                    break
-                self._place = place
-                self._segment = ref(segment)
-                return segment, after
-            else:
-                entry = segment.index.find(self._source)
-                assert entry is not None
-                self._place = entry.position
-                self._segment = ref(segment)
-                return segment, after
+            if span[0] <= offset:
+                return (segment if offset < span[1] else None), after
+            after = min(after, span[0])
         return None, after
+
+    def _ahead(self, offset: int) -> tuple[Segment | None, int]:
+        """The same from the last one on, which is the quick way for who reads on: there may be
+        thousands of segments."""
+        segments = self._store.segments
+        place = bisect_right(segments, self._number, key=attrgetter("first"))
+        for number in range(max(0, place - 1), len(segments)):
+            span = self._span(segments[number], offset)
+            if span is not None and offset < span[1]:
+                if span[0] <= offset:
+                    return segments[number], self._below
+                return None, min(self._below, span[0])
+        return None, self._below
 
     def _span(self, segment: Segment, offset: int) -> tuple[int, int] | None:
         """(base, end) of the offsets that ``segment`` has of the source, if any. What lies before

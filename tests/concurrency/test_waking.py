@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 import chanlog
-from chanlog.channels.waking import TaskWaiter
+from chanlog.channels.waking import TaskWaiter, ThreadWaiter
 
 from ..support import (
     LIMIT,
@@ -491,3 +491,12 @@ def test_a_task_whose_loop_has_closed(log, channel):
         assert [channel.publish(number) for number in range(2)] == [0, 1]
     assert not waiter.future.done()
     assert log.statistics().waiters == 0
+
+
+def test_a_thread_that_two_wake_at_once():
+    """The second found its lock released already, and publishing raised."""
+    waiter = ThreadWaiter(None)
+    waiter._lock.release()
+    waiter.wake()
+    assert waiter.woken
+    assert waiter.wait(0)

@@ -108,7 +108,14 @@ def test_compaction_waits_for_room_and_says_so_once(disk, caplog, monkeypatch):
     monkeypatch.setattr(upkeep, "_PAUSE_SECONDS", 0.0)
     passes = []
     maintain = upkeep.maintain
-    monkeypatch.setattr(upkeep, "maintain", lambda store: passes.append(1) or maintain(store))
+
+    def counted(store):
+        try:
+            maintain(store)
+        finally:
+            passes.append(store)
+
+    monkeypatch.setattr(upkeep, "maintain", counted)
     FullFolder.full.set()
     with disk.open(background=True, host=Host(disk=FullFolder)) as log:
         for number in range(3):

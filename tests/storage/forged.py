@@ -55,7 +55,9 @@ class Forged:
         return self.batch(MESSAGES, pack(payload), base=base, count=1, **fields)
 
     def rolled(self, **fields: Any) -> int:
-        return self.batch(ROLLED, b"", channel=0, base=self.number + 1, **fields)
+        """As in the first files, unless ``base`` says where it belongs."""
+        fields.setdefault("base", self.number + 1)
+        return self.batch(ROLLED, b"", channel=0, **fields)
 
     def frame(self, inner: Forged, **fields: Any) -> int:
         """The batches of another one, as a frame."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import chanlog
-from chanlog.format.batch import CREATED, ENDED, HEADER_BYTES
+from chanlog.format.batch import CREATED, ENDED, HEADER_BYTES, MESSAGES
+from chanlog.format.payload import pack
 from chanlog.format.segment import SEGMENT_HEADER_BYTES
 from chanlog.host import MemoryFolder
 from chanlog.host.memory import MemoryFile
 from chanlog.storage.recovery import Damage
 
 from .forged import ROOM, Forged, ForgedClustered, forged_log
-from .worlds import START_NS, open_image
+from .worlds import START_NS, open_image, open_log
 
 
 def damages(log: Any) -> list[tuple[int, int, str | None, int | None, int | None]]:
@@ -246,6 +250,40 @@ def test_a_batch_that_was_written_twice() -> None:
         assert twice not in log._store.segments[0].positions(1)
 
 
+def test_a_record_that_ends_a_segment_in_the_wrong_place() -> None:
+    """It says where it belongs. All behind it was taken for unwritten."""
+    segment = written("0")
+    wrong = segment.rolled(base=1 << 32 | 2000)
+    behind = segment.message(1, "1")
+    segment.message(2, "2", mark=segment.mark)
+    folder = forged_log(segment)
+    error = refused(folder)
+    assert (error.start, error.stop) == (wrong, behind)
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(wrong, behind, None, None, None)]
+        assert seen(log) == ["0", "1", "2"]
+    right = written("0")
+    right.rolled(base=right.mark)
+    with open_image(forged_log(right)) as log:
+        assert seen(log) == ["0"]
+        assert log._store.segments[0].tail == right.end
+
+
+def test_a_batch_inside_of_another() -> None:
+    """The same where many messages are one batch: the second begins at none of its ends."""
+    segment = Forged()
+    segment.created("a")
+    segment.batch(MESSAGES, pack(["0", "1", "2"]), base=0, count=3)
+    damaged = segment.message(3, "3")
+    inside = segment.message(1, "1")
+    behind = segment.message(4, "4")
+    segment.created("b", channel=2, mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    with open_image(forged_log(segment), on_corruption="gap") as log:
+        assert damages(log)[-1] == (inside, behind, "a", 1, 2)
+        assert seen(log) == ["0", "1", "2", ("gap", 3, 1), "4"]
+
+
 def test_channels_and_records_behind_damage() -> None:
     """A channel whose first message lies behind the damage, and records that have no offsets, are
     taken as they are."""
@@ -401,6 +439,48 @@ def test_offsets_of_damaged_messages_are_not_given_out_again() -> None:
         assert seen(log) == ["0", "1"]
 
 
+def test_a_damaged_length_does_not_lead_past_a_record() -> None:
+    """Compaction steps from message to message by what their headers say, and where one is damaged
+    it left out the record behind it: the channel had lost its name once the catalog was gone."""
+    segment = written("0")
+    damaged = segment.message(1, "1")
+    record = segment.created("b", channel=2)
+    behind = segment.message(0, "b0", channel=2)
+    segment.message(2, "2", mark=segment.mark)
+    assert record - damaged < 256 > behind - record
+    segment.content[damaged + 8] += behind - record
+    folder = forged_log(segment)
+    for _ in range(2):
+        with open_image(folder, on_corruption="gap") as log:
+            assert sorted(log.channels()) == ["a", "b"]
+            assert seen(log, "b") == ["b0"]
+            log.compact()
+        folder.remove("catalog")
+
+
+def test_damage_behind_the_catalog(tmp_path: Path) -> None:
+    """The catalog knew the channel up to its last message but one; the last was damaged, and what
+    opening had learned of its offset was forgotten at once: it was given out again."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        log.channel("a").publish("0")
+    log = open_log(path)
+    log.channel("a").publish("1")
+    log.sync()
+    log.channel("b").publish("what was durable")
+    shutil.copytree(path, tmp_path / "copy")
+    log.close()
+    raw = tmp_path / "copy" / "0000000001.log"
+    content = raw.read_bytes()
+    place = content.index(pack("1"), content.index(pack("0")) + HEADER_BYTES)
+    raw.write_bytes(content[:place] + b"\0" + content[place + 1 :])
+    with open_log(tmp_path / "copy", on_corruption="gap") as log:
+        gc.collect()
+        assert log.channel("a").info().end_offset == 2
+        assert log.channel("a").publish("2") == 2
+        assert seen(log) == ["0", ("gap", 1, 1), "2"]
+
+
 # Tails.
 
 
@@ -435,16 +515,17 @@ def test_a_tail_is_kept_aside_and_zeros_are_left() -> None:
     segment = written("0")
     at = segment.message(1, "1" * 30)
     segment.zero(segment.end - 10, segment.end)
-    folder = forged_log(segment)
-    with open_image(folder) as log:
+    folder = forged_log(segment, room=1 << 16)
+    with open_image(folder, segment_bytes=1 << 16) as log:
         (kept,) = log.recovery.torn
         assert (kept.start, kept.stop, kept.path) == (at, segment.end, None)
         assert not log.recovery.clean
         assert log._store.active.tail == at
+        left = folder.open(segment.name, writable=False)
+        assert left.size() == 1 << 16
+        assert left.read(at, 1 << 16).strip(b"\0") == b""
     aside = folder.open(f"{segment.name}.torn-{at}", writable=False)
     assert aside.read(0, ROOM) == bytes(segment.content[at:])
-    left = folder.open(segment.name, writable=False)
-    assert left.read(at, ROOM).strip(b"\0") == b""
 
 
 def test_what_was_created_and_never_written_is_not_kept() -> None:

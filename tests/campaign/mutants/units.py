@@ -19,6 +19,7 @@ _RECOVERY = (
     "tests/storage/test_torn.py",
     "tests/storage/test_crash.py",
     "tests/storage/test_verifying.py",
+    "tests/storage/test_sweeping.py",
 )
 _CATALOG = ("tests/format/test_catalog.py", "tests/storage/test_applying.py")
 _BATCH = (
@@ -47,6 +48,6 @@ UNITS: dict[str, tuple[str, ...]] = {
     "chanlog/storage/opening.py": (*_RECOVERY, "tests/interface/test_open_errors.py"),
     "chanlog/storage/recovery.py": _RECOVERY,
     "chanlog/storage/scanning.py": _RECOVERY,
-    "chanlog/storage/sweeping.py": ("tests/storage/test_sweeping.py", *_RECOVERY),
+    "chanlog/storage/sweeping.py": _RECOVERY,
     "chanlog/storage/snapshot.py": (*_RECOVERY, "tests/storage/test_one_step.py"),
 }
