@@ -327,6 +327,10 @@ def merge(parts: Sequence[tuple[int, int, Any, Meta]]) -> tuple[int, bytes]:
     """
     for count, _, packed, _ in parts:
         _check_count(packed, count)
+    if len(parts) == 1 and not any(type(field) is list for field in parts[0][3][:5]):
+        # Nothing but the producer's fields is to change.
+        fields, packed = parts[0][3][:5], bytes(parts[0][2])
+        return (0, packed) if fields == NO_META[:5] else (META, packed + encode_meta(*fields))
     try:
         return _merge(parts)
     except (LookupError, TypeError, ValueError) as error:

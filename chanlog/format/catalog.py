@@ -108,6 +108,18 @@ class Catalog:
         record = self._sections.record(slot)
         return self._entry(record, self._name(record)) if record.is_live else None
 
+    def plain_start(self, id: int) -> int | None:
+        """The start offset of an entry that is visible and has no extra; ``None`` for any other.
+
+        What a pass over many channels asks first: most are like that, and no entry is made.
+        """
+        sections = self._sections
+        slot = sections.slot_of(id)
+        if slot is None:
+            return None
+        record = sections.record(slot)
+        return record.start_offset if record.is_visible and not record.extra_bytes else None
+
     def entries(self) -> Iterator[Entry]:
         """All entries, hidden ones included, by ascending id."""
         return (

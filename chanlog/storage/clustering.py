@@ -6,7 +6,7 @@ left out, and what is left is found through an index at the end of the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ from ..format.segment import (
 from ..host import File
 from .controls import batches_of, control_records, is_whole, producer_records, restored
 from .creating import clustered_segment
+from .gathering import BATCH_BYTES_MAX, gather
 from .reading import RUN_COUNT_MAX
 from .scanning import batch_at
 from .segment import ClusteredSegment, RawSegment, Segment
@@ -42,20 +43,20 @@ from .syncing import commit, sync_folder
 
 __all__ = ["Keep", "cluster", "keep_of", "retire"]
 
-# A batch of so many messages or bytes is not merged further: larger ones decode no faster, and
-# cost more to whoever wants one message.
-BATCH_BYTES_MAX = 32 * 1024
 _WRITE_BYTES = 1 << 20
 _read_header = HEADER.unpack_from
 
 
 class Keep:
-    """Which messages of a channel somebody can still read: offsets from ``low`` below ``high``."""
+    """Which messages of a channel somebody can still read: offsets from ``low`` below ``high``.
 
-    __slots__ = ("high", "low", "state")
+    ``plain``: it has neither producers nor forks, and was not deleted.
+    """
 
-    def __init__(self, state: ChannelState, low: int, high: int) -> None:
-        self.state = state
+    __slots__ = ("high", "low", "plain")
+
+    def __init__(self, low: int, high: int, *, plain: bool = False) -> None:
+        self.plain = plain
         self.low = low
         self.high = high
 
@@ -63,10 +64,13 @@ class Keep:
 def keep_of(store: Store, id: int) -> Keep | None:
     """What is to be kept of the channel ``id``; ``None`` if nothing is."""
     with store.lock:
+        start = store.table.plain_start(id)
+        if start is not None:
+            return Keep(start, _NO_END, plain=True)
         state = store.table.find_id(id)
         if state is None:
             return None
-        low, high = (state.start_offset, 1 << 63) if not state.deleted else (1 << 63, 0)
+        low, high = (state.start_offset, _NO_END) if not state.deleted else (_NO_END, 0)
         for child in state.children:
             fork = store.table.find_id(child)
             if fork is None or fork.parent is None:
@@ -75,7 +79,10 @@ def keep_of(store: Store, id: int) -> Keep | None:
             if forked < fork.parent[1]:
                 low = min(low, forked)
                 high = max(high, fork.parent[1])
-        return Keep(state, low, high)
+        return Keep(low, high)
+
+
+_NO_END = 1 << 63
 
 
 def _lowest(store: Store, fork: ChannelState) -> int:
@@ -101,12 +108,12 @@ def cluster(store: Store, segments: list[Segment]) -> None:
     file = store.folder.create(temporary(name))
     try:
         writer = Writer(store, file, first, last)
-        writer.records(segments)
-        ids = sorted({id for segment in segments for id in _ids(segment)})
-        for id in ids:
+        # What is forgotten from here on is left out the next time.
+        keeps = _keeps(store, segments)
+        writer.records(segments, keeps)
+        for id, keep in keeps.items():
             if store.stopping:
-                raise LogClosed("the log is being closed; compaction is for another time")
-            keep = keep_of(store, id)
+                raise _closing()
             if keep is not None:
                 writer.channel(id, keep, segments)
         writer.finish()
@@ -126,6 +133,20 @@ def cluster(store: Store, segments: list[Segment]) -> None:
     # A file that holds nothing is kept too: there is one for each number, so none can go missing
     # in silence.
     _install(store, segments, clustered_segment(store, first, last))
+
+
+def _keeps(store: Store, segments: list[Segment]) -> dict[int, Keep | None]:
+    """What is to be kept of each channel that has messages in the segments, in order of ids."""
+    keeps: dict[int, Keep | None] = {}
+    for id in sorted({id for segment in segments for id in _ids(segment)}):
+        if store.stopping:
+            raise _closing()
+        keeps[id] = keep_of(store, id)
+    return keeps
+
+
+def _closing() -> LogClosed:
+    return LogClosed("the log is being closed; compaction is for another time")
 
 
 def _ids(segment: Segment) -> Iterable[int]:
@@ -214,7 +235,7 @@ class Writer:
 
     # Control records.
 
-    def records(self, segments: list[Segment]) -> None:
+    def records(self, segments: list[Segment], keeps: Mapping[int, Keep | None]) -> None:
         """The control records that still mean something, of several of a kind the last one.
 
         Where damage may have taken some, or messages, all that is known of every channel is said
@@ -230,10 +251,10 @@ class Writer:
         for header, body in latest:
             if header.kind == PRODUCER:
                 producing.add(header.channel)
-            elif not self._is_dead(header, segments):
+            elif _is_plain(keeps, header.channel) or not self._is_dead(header, segments):
                 self._batch(header.kind, body, header.channel, header.base, header.time_ns)
-        producing.update(id for segment in segments for id in _ids(segment))
-        for id in sorted(producing):
+        producing.update(keeps)
+        for id in sorted(id for id in producing if not _is_plain(keeps, id)):
             self._producers(id)
         self._control_stop = self.position
 
@@ -249,7 +270,9 @@ class Writer:
                 if before is not None and header.kind == CONFIGURED:
                     # What was given out once stays given out.
                     base = max(base, before[0].base)
-                latest[key] = (header._replace(base=base), body)
+                if base != header.base:
+                    header = header._replace(base=base)  # noqa: PLW2901
+                latest[key] = (header, body)
         return list(latest.values())
 
     def _is_known(self, header: Header) -> bool:
@@ -331,7 +354,18 @@ def _batches(store: Store, id: int, keep: Keep, segments: list[Segment]) -> Iter
     reached = 0
     for segment in segments:
         mapped = segment.map
-        for position in batches_of(segment, id):
+        behind = 0
+        for place, position in enumerate(batches_of(segment, id)):
+            if place < behind:
+                continue
+            if isinstance(segment, RawSegment):
+                some = segment.positions(id)[place : place + RUN_COUNT_MAX]
+                gathered = gather(segment, id, some, max(keep.low, reached), keep.high)
+                if gathered is not None:
+                    yield gathered
+                    behind = place + gathered[1]
+                    reached = gathered[0] + gathered[1]
+                    continue
             try:
                 header = _verified(store, segment, position, id, reached)
             except CorruptionError:
@@ -392,12 +426,17 @@ def _groups(batches: Iterable[Batch]) -> Iterator[tuple[int, int, int, int, int,
 
 
 def _merged(group: list[Batch]) -> tuple[int, int, int, int, int, bytes]:
-    flags, body = merge([(batch[1], batch[2], batch[3], batch[4]) for batch in group])
     base = group[0][0]
     last = group[-1]
+    flags, body = merge([(batch[1], batch[2], batch[3], batch[4]) for batch in group])
     deltas = last[4][0]
     last_ns = last[2] + (sum(deltas) if deltas else 0)
     return base, last[0] + last[1] - base, group[0][2], last_ns, flags, body
+
+
+def _is_plain(keeps: Mapping[int, Keep | None], id: int) -> bool:
+    keep = keeps.get(id)
+    return keep is not None and keep.plain
 
 
 def _key(header: Header, body: bytes) -> tuple[Any, ...]:

@@ -44,6 +44,14 @@ class SortedNames(dict[str, V]):
             self._order.remove(name)
             self._ordered = True
 
+    def shrunk(self) -> SortedNames[V]:
+        """The same in a table of its own size: a dict from which much was deleted keeps its room
+        for ever. Nothing may be done to this one afterwards."""
+        same: SortedNames[V] = SortedNames()
+        dict.update(same, self)
+        same._order, same._ordered = self._order, self._ordered
+        return same
+
     def walk(self, start: str, *, inclusive: bool) -> Iterator[str]:
         """The names from ``start`` on, sorted; nothing may change meanwhile."""
         if not self._ordered:

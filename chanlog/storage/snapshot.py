@@ -131,7 +131,17 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
     loaded = load_catalog(store)
     if loaded is not None:
         with store.lock:
-            table.rebase(loaded[0], captured, mark >> 32)
+            table.base = loaded[0]
+        for start in range(0, len(captured), _COOLED_AT_ONCE):
+            # A few at a time, so that nobody waits long.
+            with store.lock:
+                table.cool(captured[start : start + _COOLED_AT_ONCE], mark >> 32)
+        with store.lock:
+            table.shrink()
+            table.prune()
+
+
+_COOLED_AT_ONCE = 256
 
 
 def _positions(segment: RawSegment, tail: int) -> Mapping[int, array[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from weakref import WeakValueDictionary
 
 from ..format.catalog import Catalog, Entry
@@ -60,6 +60,17 @@ class ChannelTable:
                 state = self._materialize(entry)
         return state
 
+    def plain_start(self, id: int) -> int | None:
+        """The start offset of a channel that was not deleted and has neither forks nor producers;
+        ``None`` where ``find_id`` has to be asked. It makes no state of a cold channel."""
+        state = self.changed.get(id)
+        if state is not None:
+            plain = not (state.deleted or state.children or state.producers)
+            return state.start_offset if plain else None
+        if self.base is None or id in self.removed:
+            return None
+        return self.base.plain_start(id)
+
     def known(self, id: int) -> ChannelState | None:
         """The channel of this id if it is in memory."""
         return self.changed.get(id) or self._known.get(id)
@@ -116,9 +127,8 @@ class ChannelTable:
         self.changed.pop(state.id, None)
         self._known.pop(state.id, None)
 
-    def rebase(self, catalog: Catalog, captured: list[ChannelState], active: int) -> None:
-        """``catalog`` has become the base; what it captured and nobody touches may go cold."""
-        self.base = catalog
+    def cool(self, captured: Iterable[ChannelState], active: int) -> None:
+        """What the base has captured, and nobody has touched since, goes cold."""
         for state in captured:
             if state.touched < active and self.changed.get(state.id) is state:
                 # In this order: an interrupt leaves no channel that only the catalog knows of
@@ -127,7 +137,11 @@ class ChannelTable:
                 if self.live.get(state.name) is state:
                     del self.live[state.name]
                 del self.changed[state.id]
-        self.prune()
+
+    def shrink(self) -> None:
+        """Give back the room of what went cold: a dict never does so by itself."""
+        self.changed = dict(self.changed)
+        self.live = self.live.shrunk()
 
     def prune(self) -> None:
         """Forget which channels are gone, of those that the base does not have. Not while a

@@ -389,7 +389,10 @@ class Model:
         assert (len(catalog), catalog.visible) == (len(self.entries), len(visible))
         assert list(catalog.entries()) == [self.entries[id] for id in sorted(self.entries)]
         for id in range(self.next_id + 2):
-            assert catalog.find_id(id) == self.entries.get(id)
+            known = self.entries.get(id)
+            assert catalog.find_id(id) == known
+            plain = known is not None and not known.flags & HIDDEN and not known.extra
+            assert catalog.plain_start(id) == (known.start_offset if known and plain else None)
         for name in names:
             assert catalog.find(name) == visible.get(name)
         listed = sorted(visible, key=str.encode)
