@@ -18,7 +18,7 @@ from chanlog.host.memory import MemoryFile
 from chanlog.storage.recovery import Damage
 
 from .forged import ROOM, Forged, ForgedClustered, forged_log
-from .worlds import START_NS, open_image, open_log
+from .worlds import START_NS, Recorder, open_image, open_log
 
 
 def damages(log: Any) -> list[tuple[int, int, str | None, int | None, int | None]]:
@@ -568,6 +568,42 @@ def test_a_tail_that_was_kept_before_is_not_kept_twice() -> None:
         assert folder.open(names[-1], writable=False).read(0, room) == whole
 
 
+def test_a_tail_is_durable_aside_before_it_is_cut(tmp_path: Path) -> None:
+    """Power may go at any moment of it, also when the copy is of an opening before."""
+    path = tmp_path / "log"
+    log = open_log(path)
+    log.channel("a").publish_many(["0", "1"])
+    shutil.copytree(path, tmp_path / "torn")
+    log.close()
+    path = tmp_path / "torn"
+    raw = path / "0000000001.log"
+    content = raw.read_bytes()
+    tail = len(content.rstrip(b"\0"))
+    raw.write_bytes(content[: tail - 2].ljust(len(content), b"\0"))
+    aside = f"{raw.name}.torn-64"
+    for number in range(2):
+        recorder = Recorder(path, tmp_path / f"images-{number}")
+        shutil.copytree(path, tmp_path / f"again-{number}")
+        recorder.recording = True
+        with open_log(path, host=recorder.host()) as log:
+            assert log.recovery.torn[0].kept_as == path / aside
+        calls = [call for call, _ in recorder.calls]
+        cut = calls.index(f"truncate {raw.name}")
+        if number == 0:
+            kept = [call for call in calls[:cut] if aside in call or call == "sync folder"]
+            temporary = kept[0].removeprefix("create ")
+            assert kept[-4:] == [
+                f"write {temporary}", f"sync {temporary}", f"rename {temporary} {aside}",
+                "sync folder",
+            ]  # fmt: skip
+        else:
+            assert calls[cut - 1] == "sync folder"
+            assert not any(aside in call for call in calls)
+        # The same again, but for what is kept: as if the opening had died before it cut.
+        raw.write_bytes((tmp_path / f"again-{number}" / raw.name).read_bytes())
+        (path / "catalog").unlink(missing_ok=True)
+
+
 # Clustered segments that no catalog knows.
 
 
@@ -600,9 +636,9 @@ def test_a_damaged_record_of_a_clustered_segment() -> None:
 
 def test_a_record_of_nonsense_in_a_clustered_segment() -> None:
     clustered, raw = ForgedClustered(), Forged(2)
-    clustered.created("a")
     wrong = clustered.batch(CREATED, b"\xc0", channel=2, time_ns=START_NS + 10**15)
-    behind = clustered.channel(1, 0, "0", "1")
+    behind = clustered.created("a")
+    clustered.channel(1, 0, "0", "1")
     raw.message(2, "2")
     folder = forged_log(clustered.finish(), raw)
     error = refused(folder)
@@ -613,6 +649,35 @@ def test_a_record_of_nonsense_in_a_clustered_segment() -> None:
         log.channel("a").publish("3")
         # Its time counts all the same.
         assert next(iter(log.channel("a").replay(3))).time_ns >= START_NS + 10**15
+
+
+def test_an_index_that_is_made_anew() -> None:
+    """Its batches tell all that it did; that it was damaged is told of the whole file."""
+    clustered, raw, _, _ = clustered_log()
+    clustered.flip(clustered.end - 10)
+    folder = forged_log(clustered, raw)
+    assert refused(folder).path is None
+    with open_image(folder, on_corruption="gap") as log:
+        assert damages(log) == [(0, clustered.end, None, None, None)]
+        assert seen(log) == ["0", "1", "2"]
+        assert seen(log, "b") == ["b0"]
+
+
+def test_a_clustered_segment_that_is_newer_than_the_catalog(tmp_path: Path) -> None:
+    """The process died between the two. What the segment tells of a channel that the catalog knew
+    was forgotten at once, and its last messages could not be seen."""
+    path = tmp_path / "log"
+    with open_log(path) as log:
+        log.channel("a").publish("0")
+    before = (path / "catalog").read_bytes()
+    with open_log(path) as log:
+        log.channel("a").publish("1")
+        log.compact()
+    (path / "catalog").write_bytes(before)
+    with open_log(path) as log:
+        gc.collect()
+        assert log.channel("a").info().end_offset == 2
+        assert seen(log) == ["0", "1"]
 
 
 def test_times_and_ends_of_a_clustered_segment() -> None:

@@ -20,6 +20,7 @@ _RECOVERY = (
     "tests/storage/test_crash.py",
     "tests/storage/test_verifying.py",
     "tests/storage/test_sweeping.py",
+    "tests/storage/test_following.py",
 )
 _CATALOG = ("tests/format/test_catalog.py", "tests/storage/test_applying.py")
 _BATCH = (
