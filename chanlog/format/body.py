@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate, chain, pairwise, repeat
+from itertools import accumulate, chain, islice, pairwise, repeat
 from struct import Struct
 from typing import Any
 
@@ -193,8 +193,10 @@ def messages(
     count: int,
     base: int,
     time_ns: int,
+    low: int = 0,
+    high: int | None = None,
 ) -> list[Message]:
-    """The messages of the batch at ``position``."""
+    """The messages ``low`` to ``high`` of the batch at ``position``, or all of them."""
     if count == 1:
         data = unpack(payload_bytes(buffer, position, length, flags))
         if not flags & META:
@@ -203,26 +205,23 @@ def messages(
         return [_make_message((base, time_ns, data, meta[1], meta[2], meta[3], meta[4]))]
     datas = payloads(buffer, position, length, flags, count)
     meta = read_meta(buffer, position, length, flags)
+    high = count if high is None else high
     try:
-        found = list(
-            map(
-                _make_message,
-                # The columns of times and constants have no end of their own.
-                zip(  # noqa: B905
-                    range(base, base + count),
-                    times(meta[0], time_ns),
-                    datas,
-                    column(meta[1], count),
-                    column(meta[2], count),
-                    _headers(meta[3], count),
-                    column(meta[4], count),
-                ),
-            )
+        # The columns of times and constants have no end of their own.
+        columns = zip(  # noqa: B905
+            range(base, base + count),
+            times(meta[0], time_ns),
+            datas,
+            column(meta[1], count),
+            column(meta[2], count),
+            _headers(meta[3], count),
+            column(meta[4], count),
         )
+        found = list(map(_make_message, islice(columns, low, high)))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise FormatError(f"the columns of a batch hold something else: {error}") from error
-    if len(found) != count:
-        raise FormatError(f"the columns of a batch of {count} messages end at {len(found)}")
+    if len(found) != high - low:
+        raise FormatError(f"the columns of a batch of {count} messages end at {low + len(found)}")
     return found
 
 

@@ -269,7 +269,7 @@ class Reader:
         else:
             entry = segment.index.find(source)
             assert entry is not None
-            self._place = entry.position
+            self._place = segment.place_of(entry, offset)
         self._segment = ref(segment)
         self._number, self._since = segment.first, offset
         return segment, after

@@ -61,8 +61,10 @@ class Run:
         found: list[Message] = []
         for position in self.positions:
             (_, _, flags, _, length, _, _, count, base, time_ns, _) = _read_header(buffer, position)
-            found += messages(buffer, position, length, flags, count, base, time_ns)
-        return self._cut(found)
+            # Making messages costs more than decoding them: of a large batch only those wanted.
+            low, high = max(0, self.start - base), min(count, self.stop - base)
+            found += messages(buffer, position, length, flags, count, base, time_ns, low, high)
+        return found
 
     def data(self) -> Iterable[list[Any]]:
         """Their payloads, in lists that are decoded as they are asked for. Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -198,9 +199,8 @@ class ClusteredSegment:
     """
 
     __slots__ = (
-        "__weakref__", "_folder", "_forgiving", "_index", "_map", "_size", "first", "last", "name",
-        "opened",
-        "retired", "salt", "sound", "verified",
+        "__weakref__", "_folder", "_forgiving", "_index", "_map", "_size", "_steps", "first",
+        "last", "name", "opened", "retired", "salt", "sound", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -226,6 +226,7 @@ class ClusteredSegment:
         self.retired = False
         self.opened = opened
         self.verified: set[int] = set()
+        self._steps: dict[int, tuple[array[int], array[int]]] = {}
 
     @property
     def span(self) -> tuple[int, int]:
@@ -281,6 +282,7 @@ class ClusteredSegment:
             index = rebuilt
         self._map = mapped
         self._index = index
+        self._steps = {}
         self.opened(self)
         return index
 
@@ -382,6 +384,33 @@ class ClusteredSegment:
             yield position, header
             position += header.length
 
+    def place_of(self, entry: Entry, offset: int) -> int:
+        """The position of a batch of the channel from which on ``offset`` is to be looked for:
+        the one that has it, if all headers of the channel are right."""
+        if entry.batches < _STEPS_MIN:
+            return entry.position
+        steps = self._steps.get(entry.channel)
+        if steps is None:
+            steps = self._steps[entry.channel] = self._stepped(entry)
+        bases, positions = steps
+        place = bisect_right(bases, offset)
+        return positions[place - 1] if place else entry.position
+
+    def _stepped(self, entry: Entry) -> tuple[array[int], array[int]]:
+        """The base offsets of a channel's batches, and where they begin; none if one is wrong."""
+        bases, positions = array("Q"), array("Q")
+        position = entry.position
+        while position < entry.stop:
+            header = read_header(self.map, position, entry.stop, self.salt)
+            if header is None or (header.channel, header.kind) != (entry.channel, MESSAGES):
+                return array("Q"), array("Q")
+            if bases and header.base < bases[-1]:
+                return array("Q"), array("Q")
+            bases.append(header.base)
+            positions.append(position)
+            position += header.length
+        return bases, positions
+
     def damaged(
         self, start: int, stop: int, what: str, header: Header | None = None
     ) -> CorruptionError:
@@ -449,6 +478,9 @@ class MapBudget:
         """Know of none any more; their maps stay."""
         self._mapped.clear()
 
+
+# Channels of fewer batches are walked through each time.
+_STEPS_MIN = 8
 
 # Each mapped file holds a descriptor, and a process has about a thousand.
 _MAPPED_MAX = 256

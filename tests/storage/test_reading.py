@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import pytest
 
@@ -107,3 +108,38 @@ def test_a_stretch_ends_before_a_gap(tmp_path):
         assert list(channel.replay(301, 1024).data()) == list(range(301, 1024))
         with pytest.raises(chanlog.CorruptionError):
             deque(channel.replay().data())
+
+
+@pytest.mark.parametrize("damage", ["none", "header", "swapped"])
+def test_any_one_of_many_batches(tmp_path, damage):
+    """Whoever wants one message goes to its batch at once, and where one of them is wrong looks at
+    each: it finds the same, and the same gaps."""
+    path, count = tmp_path / "log", 10 * 256
+    with open_log(path, segment_bytes=1 << 20) as log:
+        for number in range(count):
+            log.channel("a").publish(number + 1000)
+            log.channel("b").publish(number)
+        log.compact()
+        (segment,) = (s for s in log._store.segments if isinstance(s, ClusteredSegment))
+        places = [position for position, _ in segment.walk(segment.index.find(1))]
+    content = bytearray((path / segment.name).read_bytes())
+    gone = range(0)
+    if damage == "header":
+        content[places[6] + 20] ^= 1
+        gone = range(6 * 256, 7 * 256)
+    if damage == "swapped":
+        sizes = [after - before for before, after in pairwise(places)]
+        one, other = next((i, j) for i in range(9) for j in range(i + 2, 9) if sizes[i] == sizes[j])
+        there, here = slice(*places[one : one + 2]), slice(*places[other : other + 2])
+        content[there], content[here] = content[here], content[there]
+        gone = range(one * 256, (other + 1) * 256)
+    (path / segment.name).write_bytes(bytes(content))
+    with open_log(path, on_corruption="gap") as log:
+        channel = log.channel("a")
+        for offset in [*range(0, count, 97), 255, 256, 257, count - 1, 0]:
+            (message,) = channel.replay(offset, offset + 1)
+            if offset in gone and isinstance(message, chanlog.Gap):
+                continue
+            assert (message.offset, message.data) == (offset, offset + 1000)
+        if gone:
+            assert isinstance(next(iter(channel.replay(gone[0], gone[0] + 1))), chanlog.Gap)
