@@ -110,6 +110,10 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
         with store.lock:
             if not state.deleted or state.children:
                 changed.append(state.to_entry())
+            else:
+                # Its last fork may have gone just now. What the base says of it is older than its
+                # delete, and the log behind the mark does not tell of that again.
+                removed.add(state.id)
     positions = {segment.first: _positions(segment, tails[segment.first]) for segment in raws}
     with store.lock:
         next_id = table.next_id

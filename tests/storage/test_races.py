@@ -14,11 +14,12 @@ from chanlog.host import MemoryFolder
 from chanlog.storage import retention
 from chanlog.storage import store as stores
 from chanlog.storage.maintenance import maintain
+from chanlog.storage.snapshot import write_catalog
 
 from ..meanwhile import Meanwhile
 from ..support import host_with, replayed
 from .test_syncing import Disk, SyncFile
-from .worlds import fixed_host, open_image, open_log
+from .worlds import fixed_host, folder_of, open_image, open_log
 
 
 @pytest.fixture
@@ -262,3 +263,25 @@ def test_a_large_write_that_fails(tmp_path, monkeypatch, code):
         assert replayed(log.channel("a")) == ["durable"]
         assert len(log.recovery.torn) == 1
         assert log.channel("a").publish("next") == 1
+
+
+def test_a_fork_that_is_deleted_while_the_catalog_is_written():
+    """Its parent was deleted before, and lived on for it alone. The new catalog kept what the last
+    one had said of the parent: after a crash it was there again, undeleted."""
+    folder = MemoryFolder()
+    with open_image(folder) as log:
+        parent = log.channel("a")
+        parent.publish_many(["0", "1"])
+        fork = parent.fork("f", at=1)
+        write_catalog(log._store)
+        parent.delete()
+        # When what has changed is known, and nothing of it has been taken down.
+        fired = meanwhile(log, fork.delete, at=1)
+        write_catalog(log._store)
+        assert fired.done
+        files = {
+            name: folder.open(name, writable=False).read(0, 1 << 20) for name in folder.names()
+        }
+    with open_image(folder_of(files)) as log:
+        assert list(log.channels()) == []
+        assert log.channel("a").publish("anew") == 0
