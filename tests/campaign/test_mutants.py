@@ -10,7 +10,7 @@ import pytest
 
 from .campaign import Progress, passed
 from .mutants import CAMPAIGNS, running
-from .mutants.mutating import Mutant, mutants_of, mutated
+from .mutants.mutating import Mutant, called_lines, mutants_of, mutated
 from .mutants.units import UNITS
 
 SOURCE = '''
@@ -72,6 +72,24 @@ def test_each_change_changes_something(source: str) -> None:
     changed = {ast.unparse(mutated(source, mutant.place)) for mutant in mutants_of(source)}
     assert len(changed) == len(mutants_of(source))
     assert whole not in changed
+
+
+def test_what_runs_when_it_is_called(source: str) -> None:
+    """The rest has run when the tests are collected: changed behind that, it would survive."""
+    assert called_lines(source) == {7, 8, 9, 10, 11}
+
+
+def test_a_mutant_meets_the_tests_that_run_it_and_the_quickest_first() -> None:
+    """A line within a statement does not show where the one before it is told of."""
+    tests: running.Covering = {"slow": ([3, 5, 7], 2.0), "quick": ([5], 1.0), "other": ([3], 0.0)}
+    called = {4, 5, 6, 7}
+
+    def chosen(line: int) -> list[str]:
+        return list(running._choose(tests, Mutant("file", 0, line, ""), called))
+
+    assert chosen(5) == chosen(6) == ["quick", "slow"]
+    assert chosen(7) == ["slow"]
+    assert chosen(3) == ["other", "quick", "slow"]
 
 
 @pytest.mark.parametrize("verdict", ["survived", "killed", "timeout"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Mutant", "mutants_of", "mutated"]
+__all__ = ["Mutant", "called_lines", "mutants_of", "mutated"]
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -65,6 +65,16 @@ def mutated(file: str, place: int) -> ast.Module:
     tree = _tree(file)
     next(site for number, site in enumerate(_sites(tree)) if number == place).change()
     return ast.fix_missing_locations(tree)
+
+
+def called_lines(file: str) -> set[int]:
+    """The lines that run when something is called, and not when the module is imported."""
+    return {
+        line
+        for node in ast.walk(_tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)
+    }
 
 
 def _tree(file: str) -> ast.Module:
