@@ -59,7 +59,7 @@ def next_batch(buffer: Buffer | bytes, position: int, stop: int, salt: int) -> i
     """The first position from ``position`` on where a right batch begins."""
     needle = salt.to_bytes(2, "little")
     place = buffer.find(needle, position + _SALT_POSITION, stop)
-    while place >= 0:
+    while place != -1:
         found = batch_at(buffer, place - _SALT_POSITION, stop, salt)
         if found is not None:
             return place - _SALT_POSITION
