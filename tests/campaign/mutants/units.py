@@ -6,6 +6,7 @@ __all__ = ["UNITS"]
 
 _RECOVERY = (
     "tests/storage/test_recovering.py",
+    "tests/storage/test_scanning.py",
     "tests/storage/test_misplaced.py",
     "tests/storage/test_naming_what_is_gone.py",
     "tests/storage/test_missing.py",
