@@ -184,6 +184,17 @@ class Index:
         stop = max((entry.stop for entry in known), default=control_stop)
         return cls(memoryview(packed), 0, len(known), control_stop, 0, stop)
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes its entries take."""
+        return self.count * ENTRY.size
+
+    def copied(self) -> Index:
+        """The same with its entries in memory of its own, so that the file need not stay mapped."""
+        start = self._position
+        entries = memoryview(bytes(self._buffer[start : start + self.size_bytes]))
+        return Index(entries, 0, self.count, self.control_stop, self.messages, self._batches_stop)
+
     def find(self, channel: int) -> Entry | None:
         """The entry of ``channel``, or ``None`` if the file has nothing of it."""
         low, high = 0, self.count

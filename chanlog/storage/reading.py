@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from operator import attrgetter
 from weakref import ref
@@ -275,15 +277,40 @@ class Reader:
         return segment, after
 
     def _back(self, offset: int) -> tuple[Segment | None, int]:
-        """The segment with ``offset``, looking from the newest on; or where the gap ends."""
+        """The segment with ``offset``; or where the gap ends. Who comes from nowhere most often
+        wants what is new; what is old is found by bisection."""
         after = self._below
-        for segment in reversed(self._store.segments):
-            span = self._span(segment, offset)
+        segments = self._store.segments
+        for place in range(len(segments) - 1, -1, -1):
+            if place == len(segments) - _LOOKED_THROUGH:
+                with suppress(CorruptionError):
+                    return self._bisect(segments[: place + 1], offset, after)
+                # It has looked into older ones too, whose damage is nothing to who reads here.
+            span = self._span(segments[place], offset)
             if span is None:
                 continue
             if span[0] <= offset:
-                return (segment if offset < span[1] else None), after
+                return (segments[place] if offset < span[1] else None), after
             after = min(after, span[0])
+        return None, after
+
+    def _bisect(
+        self, segments: Sequence[Segment], offset: int, after: int
+    ) -> tuple[Segment | None, int]:
+        """The same among ``segments``, each of which may have nothing of the source."""
+        low, high = 0, len(segments)
+        while low < high:
+            middle = place = (low + high) // 2
+            span = self._span(segments[place], offset)
+            while span is None and place > low:
+                place -= 1
+                span = self._span(segments[place], offset)
+            if span is None or offset >= span[1]:
+                low = middle + 1
+            elif span[0] <= offset:
+                return segments[place], after
+            else:
+                high, after = place, min(after, span[0])
         return None, after
 
     def _ahead(self, offset: int) -> tuple[Segment | None, int]:
@@ -356,6 +383,9 @@ class Reader:
             state = parent
         return state.id, below
 
+
+# How many segments are looked through from the newest on before the others are bisected.
+_LOOKED_THROUGH = 4
 
 # A hint can be stale once, and a segment can be rewritten while it is being located; each try
 # begins from what is true then.

@@ -194,13 +194,14 @@ class Nowhere(RawSegment):
 class ClusteredSegment:
     """A segment rewritten with each channel's batches together, and an index at its end.
 
-    Mapped when first used. Checksums of batches are verified when they are first read. If it is
-    ``forgiving``, an index that is damaged is made anew from the batches.
+    Mapped when first used; a small index stays in memory when it is unmapped, so that looking for
+    an offset maps no file that does not have it. Checksums of batches are verified when they are
+    first read. If it is ``forgiving``, an index that is damaged is made anew from the batches.
     """
 
     __slots__ = (
-        "__weakref__", "_folder", "_forgiving", "_index", "_map", "_size", "_steps", "first",
-        "last", "name", "opened", "retired", "salt", "sound", "verified",
+        "__weakref__", "_folder", "_forgiving", "_head", "_index", "_map", "_size", "_steps",
+        "first", "last", "name", "opened", "retired", "salt", "sound", "verified",
     )  # fmt: skip
 
     def __init__(
@@ -216,6 +217,8 @@ class ClusteredSegment:
         self._forgiving = forgiving
         self._index: Index | None = None
         self._map: Buffer | None = None
+        # Its first bytes when it was mapped: what is known of it may outlive the map.
+        self._head: bytes | None = None
         self._size: int | None = None
         # Whether the index was found right once; it is verified again whenever it is mapped.
         self.sound = False
@@ -270,6 +273,8 @@ class ClusteredSegment:
         view = memoryview(mapped)[:size]
         try:
             self.salt = read_segment_header(view).salt
+            if self._head is not None and self._head != view[:SEGMENT_HEADER_BYTES]:
+                raise FileNotFoundError(f"{self.name} was rewritten")
             index = read_index(view)
             self.sound = True
         except FormatTooNew as error:
@@ -280,6 +285,9 @@ class ClusteredSegment:
             if rebuilt is None:
                 raise self.damaged(error.position or 0, size, str(error)) from None
             index = rebuilt
+        if index.size_bytes <= _INDEX_BYTES_KEPT:
+            index = index.copied()
+        self._head = bytes(view[:SEGMENT_HEADER_BYTES])
         self._map = mapped
         self._index = index
         self._steps = {}
@@ -287,20 +295,18 @@ class ClusteredSegment:
         return index
 
     def is_current(self) -> bool:
-        """Whether the file that is mapped is the one of this name; it may have been rewritten by
-        another process. True if none is mapped."""
-        mapped = self._map
-        if mapped is None:
+        """Whether what is known of the file is of the one that has its name now; it may have been
+        rewritten by another process. True if nothing is known."""
+        if self._head is None:
             return True
         try:
             file = self._folder.open(self.name, writable=False)
         except FileNotFoundError:
             return False
         try:
-            head = file.read(0, SEGMENT_HEADER_BYTES)
+            return file.read(0, SEGMENT_HEADER_BYTES) == self._head
         finally:
             file.close()
-        return head == bytes(mapped[:SEGMENT_HEADER_BYTES])
 
     def _rebuilt(self, mapped: Buffer, size: int) -> Index | None:
         """An index made from the batches that are right; ``None`` if not even their salt is known.
@@ -333,7 +339,9 @@ class ClusteredSegment:
 
     def unmap(self) -> None:
         """Let go of the map; it comes back when needed, and lives on for whoever reads in it."""
-        self._index = None
+        index = self._index
+        if index is not None and index.size_bytes > _INDEX_BYTES_KEPT:
+            self._index = None
         self._map = None
 
     @property
@@ -482,5 +490,8 @@ class MapBudget:
 # Channels of fewer batches are walked through each time.
 _STEPS_MIN = 8
 
+# A thousand channels. What a log of many small segments keeps in memory for this is little, and one
+# with many channels keeps nothing.
+_INDEX_BYTES_KEPT = 64 * 1024
 # Each mapped file holds a descriptor, and a process has about a thousand.
 _MAPPED_MAX = 256
