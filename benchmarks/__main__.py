@@ -50,6 +50,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--log-mb", type=int, metavar="MB", help="how large a log `growth` grows (default: 10240)"
     )
     parser.add_argument(
+        "--channels", type=int, metavar="N", help="how many `channels` makes (default: 1000000)"
+    )
+    parser.add_argument(
         "--folder",
         type=Path,
         default=Path(tempfile.gettempdir()),
@@ -81,6 +84,8 @@ def settings_for(asked: argparse.Namespace) -> Settings:
         settings = replace(settings, runs=asked.runs)
     if asked.case_seconds:
         settings = replace(settings, case_seconds=asked.case_seconds)
+    if asked.channels:
+        settings = replace(settings, cold_channels=asked.channels)
     if asked.log_mb:
         sizes = (*(size for size in settings.growth_mb if size < asked.log_mb), asked.log_mb)
         settings = replace(settings, growth_mb=sizes)

@@ -58,20 +58,31 @@ def cases(settings: Settings) -> Iterator[Case]:
             clean: dict[str, Callable[[], Sample]] = {}
             killed: dict[str, Callable[[], Sample]] = {}
             for kind in peers("open", settings):
+                if size_bytes > kind.open_bytes_max:
+                    continue
                 store = stack.enter_context(opened(kind, settings, shape))
                 fill(store, shape, size_bytes, settings.open_tail)
                 clean[kind.name] = partial(open_again, store, settings.open_tail)
+                if kind.kill_loses:
+                    continue
                 victim = Path(stack.enter_context(_folder(settings)))
                 kill(kind, victim, shape, size_bytes, settings.open_tail)
                 killed[kind.name] = partial(open_copy, kind, settings, shape, victim)
-            for name, contestants in ((CLEAN, clean), (KILLED, killed)):
+            missing = absent("open", settings)
+            lossy = {
+                kind.name: kind.kill_loses for kind in peers("open", settings) if kind.kill_loses
+            }
+            for name, contestants, others in (
+                (CLEAN, clean, missing),
+                (KILLED, killed, missing | lossy),
+            ):
                 yield Case(
                     workload="open",
                     name=name.format(size_bytes // MIB),
                     shape=shape.name,
                     yardstick=THEIRS,
                     contestants=contestants,
-                    absent=absent("open", settings),
+                    absent=others,
                 )
 
 

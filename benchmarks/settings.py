@@ -92,7 +92,7 @@ class Settings:
     wakes: int = 500
     idle: int = 1_000
     open_bytes: tuple[int, ...] = (16 * MIB, 1024 * MIB)
-    open_tail: int = 100_000
+    open_tail: int = 20_000
     fan_tasks: int = 1_000
     fan_messages: int = 200
     fan_threads: int = 100

@@ -51,6 +51,10 @@ class Peer:
     has_channels: ClassVar[bool] = True
     wakes_share: ClassVar[float] = 1.0
     """Which part of the wake-ups it is asked for: less where each takes milliseconds."""
+    open_bytes_max: ClassVar[int] = 1 << 40
+    """The largest store that is filled for it to open: less where filling takes minutes."""
+    kill_loses: ClassVar[str] = ""
+    """Why acknowledged messages may be gone after a kill; empty where none are."""
     replay_share: ClassVar[float] = 1.0
     """Which part of the messages it holds for replay: less where reading all takes a minute."""
 

@@ -58,7 +58,8 @@ class Redis(Peer):
     """``XADD`` and ``XRANGE`` over a unix socket, with hiredis for a parser and pipelines for many,
     as the documentation of Redis and of redis-py advise; the append-only file is on, synced every
     second, its default, or at each command where it has to be durable. Whoever waits is in
-    ``XREAD BLOCK``."""
+    ``XREAD BLOCK``. Synced every second it holds back what it has acknowledged while a sync is
+    under way, and a kill takes that."""
 
     name = "Redis Streams"
     role = "peer"
@@ -77,6 +78,8 @@ class Redis(Peer):
             "open",
         }
     )
+    open_bytes_max = 64 << 20
+    kill_loses = "it lost acknowledged messages"
     replay_share = 0.2
     wakes_share = 0.5
     PAGE = 1_000
