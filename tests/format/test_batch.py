@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanlog.format import batch
-from chanlog.format.batch import HEADER, HEADER_BYTES, KINDS, body_checksum, encode, read_header
+from chanlog.format.batch import (
+    HEADER,
+    HEADER_BYTES,
+    KINDS,
+    OFFSET_MAX,
+    body_checksum,
+    encode,
+    read_header,
+)
 from chanlog.storage.scanning import batch_at, last_nonzero, next_batch, walk
 
 U16 = st.integers(0, 2**16 - 1)
@@ -121,3 +129,15 @@ def test_the_byte_map_is_the_struct():
     assert [int(position) for position, _ in rows] == [0, 4, 5, 6, 8, 12, 16, 20, 24, 32, 40]
     assert len(batch.Header._fields) == len(rows)
     assert HEADER.size == HEADER_BYTES == 48
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_offsets_end_where_they_end(count):
+    """One more, and a log would go on at an offset that is no offset; one less, and the last
+    message that a log can hold is lost with its next opening."""
+    for base, is_right in ((OFFSET_MAX - count, True), (OFFSET_MAX - count + 1, False)):
+        content = encode(
+            batch.MESSAGES, b"x", salt=1, channel=1, time_ns=0, mark=0, count=count, base=base
+        )
+        assert (read_header(content, 0, len(content), 1) is not None) == is_right
+    assert OFFSET_MAX == 2**62

@@ -29,11 +29,18 @@ _BATCH = (
     "tests/docs/test_format.py",
     "tests/format/test_body.py",
     "tests/format/test_payload.py",
+    "tests/format/test_hostile.py",
     "tests/format/test_golden.py",
     "tests/storage/test_appending.py",
     "tests/storage/test_damage.py",
 )
-_FILES = ("tests/format/test_segment.py", "tests/format/test_golden.py", *_RECOVERY)
+_FILES = (
+    "tests/format/test_records.py",
+    "tests/format/test_segment.py",
+    "tests/format/test_hostile.py",
+    "tests/format/test_golden.py",
+    *_RECOVERY,
+)
 
 UNITS: dict[str, tuple[str, ...]] = {
     "chanlog/format/batch.py": _BATCH,
