@@ -105,7 +105,7 @@ def test_what_can_be_written_is_read(
 @pytest.mark.parametrize(("decode", "fields"), WRONG)
 def test_what_cannot_be_is_refused(decode: Callable[[bytes], Any], fields: list[Any]) -> None:
     """It is believed otherwise, or raises what nobody expects far from here."""
-    with pytest.raises(FormatError, match="^a record of a .* holds something else"):
+    with pytest.raises(FormatError, match=r"^a record of a .* holds something else"):
         decode(encode_record(*fields))
 
 

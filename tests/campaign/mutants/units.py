@@ -28,6 +28,7 @@ _BATCH = (
     "tests/format/test_batch.py",
     "tests/docs/test_format.py",
     "tests/format/test_body.py",
+    "tests/format/test_body_bounds.py",
     "tests/format/test_payload.py",
     "tests/format/test_hostile.py",
     "tests/format/test_golden.py",
