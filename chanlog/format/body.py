@@ -181,7 +181,7 @@ def payload_sizes(packed: Bytes, count: int) -> list[int]:
             sizes.append(after - before)
             before = after
     except Exception as error:
-        raise FormatError(f"not packed payloads: {error or 'they are cut short'}") from error
+        raise FormatError(f"not packed payloads: {error}") from error
     return sizes
 
 

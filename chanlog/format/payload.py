@@ -81,26 +81,23 @@ def unpack(packed: Bytes) -> Any:
 
 def _unpack_whole(packed: Bytes) -> Any:
     """Decode what has large arrays, or arrays for keys, after having seen that it is all there."""
-    unpacker = msgpack.Unpacker(max_buffer_size=0, read_size=len(packed) or 1)
+    unpacker = msgpack.Unpacker(max_buffer_size=0, read_size=len(packed))
     unpacker.feed(packed)
     try:
         unpacker.skip()
     except msgpack.exceptions.StackError:
         return _unpack_deep(packed)
     except Exception as error:
-        raise FormatError(f"not a packed value: {error or 'it is cut short'}") from error
+        raise FormatError(f"not a packed value: {error}") from error
     if unpacker.tell() != len(packed):
         raise FormatError("not a packed value: something follows it")
     try:
-        return msgpack.unpackb(packed, raw=False, strict_map_key=False)
-    except TypeError:
-        pass
-    except Exception as error:
-        raise FormatError(f"not a packed value: {error}") from error
-    try:
-        return msgpack.unpackb(
-            packed, raw=False, strict_map_key=False, object_pairs_hook=_freeze_keys
-        )
+        try:
+            return msgpack.unpackb(packed, raw=False, strict_map_key=False)
+        except TypeError:
+            return msgpack.unpackb(
+                packed, raw=False, strict_map_key=False, object_pairs_hook=_freeze_keys
+            )
     except Exception as error:
         raise FormatError(f"not a packed value: {error}") from error
 
@@ -110,9 +107,7 @@ def _unpack_deep(packed: Bytes) -> Any:
 
     The packer goes deeper than the unpacker, and a batch adds a level of its own.
     """
-    unpacker = msgpack.Unpacker(
-        raw=False, strict_map_key=False, max_buffer_size=0, read_size=len(packed) or 1
-    )
+    unpacker = msgpack.Unpacker(raw=False, max_buffer_size=0, read_size=len(packed))
     unpacker.feed(packed)
     root: list[Any] = []
     # Each level: the list being filled, how many values it still lacks, whether it is a map.

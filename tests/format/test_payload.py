@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chanlog.errors import FormatError, PayloadError
+from chanlog.format import payload
 from chanlog.format.body import payload_sizes
 from chanlog.format.payload import array_header, pack, pack_list, unpack
 
@@ -165,3 +166,107 @@ def test_what_stands_before_the_culprit_is_passed_over(value, where):
     with pytest.raises(PayloadError) as raised:
         pack(value)
     assert raised.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (pack(list(range(5000)))[:-1], "No more data"),
+        (pack(list(range(5000))) + b"\x01", "something follows it"),
+        (pack({(1, 2): 3})[:-1], "."),
+        (pack({(1, 2): 3}) + b"\x01", "."),
+        (pack("x" * 5000)[:-1], "No more data"),
+        (pack("x") + b"\x01" * 5000, "something follows it"),
+        (pack([0] * 5000)[:-1] + b"\xc1", ""),
+        (b"", ""),
+    ],
+)
+def test_what_is_not_whole_is_told(content, word):
+    """A batch that ends early and one that is longer than its payload are damaged in other ways."""
+    with pytest.raises(FormatError, match="not a packed value: .*" + word):
+        unpack(content)
+
+
+def test_the_careful_way_reads_what_the_quick_one_does():
+    """Keys of every kind, text as text, bytes as bytes: also where an array is large or a tuple is
+    a key."""
+    for more in ({1: "a", b"k": b"v", "t": "\u00e9"}, {(1, ("a", b"b")): [1]}):
+        value = [more, [0] * 5000]
+        assert unpack(pack(value)) == value
+        assert unpack(pack(more)) == more
+    tuples = {(1, 2): {(3,): ["x", b"y", {4: 5}]}}
+    assert unpack(pack(tuples)) == tuples
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        -(2**63),
+        2**64 - 1,
+        True,
+        None,
+        1.5,
+        "\u00e9",
+        b"\xff",
+        (),
+        {},
+        {"k": (1,)},
+        {(1, 2): 3},
+        [[]],
+    ],
+)
+def test_what_can_be_carried_is_never_the_culprit(value):
+    """It stood beside what cannot be, and was named in its place."""
+    for where, data in (("data[1]", [value, Odd()]), ('data["b"]', {"a": value, "b": Odd()})):
+        with pytest.raises(PayloadError) as raised:
+            pack(data)
+        assert (raised.value.where, raised.value.kind) == (where, Odd)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([2**64], "does not fit into 64 bits"),
+        ([-(2**63) - 1], "does not fit into 64 bits"),
+        (["\ud800"], "surrogate"),
+        ([Odd()], "convert it to"),
+        (nested(2000), "nested too deeply"),
+    ],
+)
+def test_the_reason_is_told(value, reason):
+    """It says what to do: another type, a smaller number, or another shape."""
+    with pytest.raises(PayloadError, match=reason):
+        pack(value)
+
+
+def test_a_place_is_short_enough_to_read():
+    """A key may be a whole document, and a place a thousand steps deep."""
+    for length, shown in ((38, '"' + "k" * 38 + '"'), (39, '"' + "k" * 36 + "...")):
+        with pytest.raises(PayloadError) as raised:
+            pack({"k" * length: Odd()})
+        assert raised.value.where == f"data[{shown}]"
+    with pytest.raises(PayloadError) as raised:
+        pack({("a", Odd()): 1})
+    assert raised.value.where.startswith("data key (")
+    with pytest.raises(PayloadError) as raised:
+        pack({"\u00e9": Odd(), b"b": 1})
+    assert raised.value.where == 'data["\u00e9"]'
+    with pytest.raises(PayloadError) as raised:
+        pack(nested(2000))
+    assert raised.value.where == ("data" + "[0]" * 99)[:200] + "..."
+    with pytest.raises(PayloadError) as raised:
+        pack_list([1, Odd()])
+    assert raised.value.where == "items[1]"
+
+
+def test_a_packer_is_used_again_and_never_twice_at_once(monkeypatch):
+    """Making one costs more than packing a small message with it."""
+    pool = []
+    monkeypatch.setattr(payload, "_packers", pool)
+    pack(1)
+    (packer,) = pool
+    pack(2)
+    assert pool == [packer]
+    with pytest.raises(PayloadError):
+        pack(Odd())
+    assert pool == []
