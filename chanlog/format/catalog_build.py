@@ -55,8 +55,8 @@ class Stamp(NamedTuple):
 class Draft:
     """The sections of the next catalog that hold entries."""
 
-    slots: int = 0
-    live: int = 0
+    slots: int
+    live: int
     garbage_bytes: int = 0
     records: list[Part] = field(default_factory=list)
     order: array[int] = field(default_factory=lambda: array("I"))

@@ -23,7 +23,11 @@ _RECOVERY = (
     "tests/storage/test_sweeping.py",
     "tests/storage/test_following.py",
 )
-_CATALOG = ("tests/format/test_catalog.py", "tests/storage/test_applying.py")
+_CATALOG = (
+    "tests/format/test_catalog_bounds.py",
+    "tests/format/test_catalog.py",
+    "tests/storage/test_applying.py",
+)
 _BATCH = (
     "tests/format/test_batch.py",
     "tests/docs/test_format.py",
