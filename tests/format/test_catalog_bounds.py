@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chanlog.format.catalog import HIDDEN, RECORD, Catalog, Entry
+from chanlog.format.catalog import RECORD, Catalog
 from chanlog.format.catalog_build import _is_rewrite_cheaper
 from chanlog.format.catalog_layout import REMOVED, Sections
 
