@@ -138,16 +138,21 @@ def test_readers_of_segments_that_go_away_finish(tmp_path):
             if number % 400 == 399:
                 log._store.roll()
         readers = [iter(channel.replay(start)) for start in (0, 350, 399, 1200)]
+        # This one has several batches in hand, and decodes each when it is asked for.
+        lean = channel.replay(1200).data()
         subscription = channel.subscribe()
         seen = [[next(reader).data] for reader in readers]
+        read = [next(lean)]
         heard = [subscription.get().data]
         for _ in range(2):
             log.compact()
             for reader, found in zip(readers, seen, strict=True):
                 found += [next(reader).data for _ in range(300)]
             heard += [subscription.get().data for _ in range(300)]
+            read += [next(lean) for _ in range(230)]
         channel.trim(1000)
         log.compact()
+        assert read + list(lean) == list(range(1200, 2000))
         assert seen[3] + [m.data for m in readers[3]] == list(range(1200, 2000))
         # What was trimmed meanwhile is refused, never skipped.
         for reader, found in zip(readers[:3], seen[:3], strict=True):
