@@ -100,7 +100,7 @@ class Redis(Peer):
             "--save  --appendonly yes --appendfsync everysec",
             log,
         )
-        self.client = redis.Redis(unix_socket_path=self.socket)
+        self.client = redis.Redis(unix_socket_path=self.socket, max_connections=4096)
         self._loop: asyncio.AbstractEventLoop | None = None
         _until(self.client.ping, self.server, log)
 

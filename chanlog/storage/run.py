@@ -116,6 +116,4 @@ class Run:
     def _cut(self, found: list[Any]) -> list[Any]:
         assert self.buffer is not None
         skipped = self.start - _read_header(self.buffer, self.positions[0])[8]
-        if not skipped and len(found) == self.stop - self.start:
-            return found
         return found[skipped : skipped + self.stop - self.start]

@@ -66,7 +66,7 @@ def sweep(store: Store, segment: RawSegment, position: int) -> tuple[int, int]:
                 break
             found = known.get(channel)
             if found is None:
-                found = _attached(store, segment, channel, position, base)
+                found = _attached(store, segment, channel, base)
                 if found is None:
                     break
                 known[channel] = found
@@ -86,16 +86,14 @@ def sweep(store: Store, segment: RawSegment, position: int) -> tuple[int, int]:
 
 
 def _attached(
-    store: Store, segment: RawSegment, channel: int, position: int, base: int
+    store: Store, segment: RawSegment, channel: int, base: int
 ) -> tuple[ChannelState, array[int]] | None:
     """A channel that ``base`` is the next offset of, and where its batches in the segment are
-    noted; made ready for the one at ``position``."""
+    noted; made ready for the next. What was noted before lies before: it has given out offsets."""
     state = store.table.find_id(channel)
     if state is None or state.sealed or state.next_offset != base:
         return None
     positions = segment.writable_positions(channel)
-    if positions and positions[-1] >= position:
-        return None
     store.table.touch(state, segment.first)
     state.segment, state.positions = segment, positions
     return state, positions

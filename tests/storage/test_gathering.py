@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chanlog.format.batch import HEADER
+from chanlog.errors import LogClosed
+from chanlog.format.batch import HEADER, MESSAGES, META
+from chanlog.format.body import encode_meta
+from chanlog.format.payload import pack
 from chanlog.storage import clustering
-from chanlog.storage.gathering import BATCH_BYTES_MAX
+from chanlog.storage.gathering import BATCH_BYTES_MAX, gather
+from chanlog.storage.maintenance import maintain
 from chanlog.storage.reading import RUN_COUNT_MAX
-from chanlog.storage.segment import ClusteredSegment
+from chanlog.storage.segment import ClusteredSegment, RawSegment
 
+from .forged import SALT, Forged
 from .worlds import contents, fixed_host, folder_of, open_image, open_log
 
 LARGE = bytes(6000)
@@ -121,3 +127,66 @@ def test_every_byte_changed_in_memory(monkeypatch: pytest.MonkeyPatch, bit: int)
     assert not fast[-1][1]
     monkeypatch.setattr(clustering, "gather", generally)
     assert fast == outcomes()
+
+
+def raw(segment: Forged) -> RawSegment:
+    return RawSegment(
+        1,
+        None,
+        bytes(segment.content),
+        SALT,
+        segment.end,
+        segment.end,  # type: ignore[arg-type]
+    )
+
+
+def test_what_one_loop_does_not_gather() -> None:
+    """One message alone is copied as it is; and what is wrong, or not as chanlog writes it, is left
+    to who tells of it."""
+    segment = Forged()
+    places = [segment.message(base, "m") for base in range(3)]
+    some = array("I", places)
+    assert gather(raw(segment), 1, some, 0, 3) is not None
+    assert gather(raw(segment), 1, some[:1], 0, 3) is None
+    segment.flip(places[1] + HEADER.size)
+    assert gather(raw(segment), 1, some, 0, 3) is None
+    for meta in (encode_meta(None, ["a", "b"]), encode_meta([1], "t"), encode_meta(None, 7)):
+        segment = Forged()
+        places = [
+            segment.batch(MESSAGES, pack("m") + meta, base=base, count=1, flags=META)
+            for base in range(3)
+        ]
+        assert gather(raw(segment), 1, array("I", places), 0, 3) is None
+
+
+def test_a_log_that_closes_while_it_is_compacted(tmp_path: Path) -> None:
+    """It stops between two channels, and what was begun is no file of the log."""
+    with open_log(tmp_path / "log", host=fixed_host()) as log:
+        tokens(log)
+        store = log._store
+        store.roll()
+        store.stopping = True
+        with pytest.raises(LogClosed):
+            maintain(store)
+        store.stopping = False
+        assert [s for s in store.segments if isinstance(s, ClusteredSegment)] == []
+        log.compact()
+        assert [s for s in store.segments if isinstance(s, ClusteredSegment)] != []
+
+
+def test_a_large_index_goes_with_its_map(tmp_path: Path) -> None:
+    """A small one is kept, for every look in a log of a thousand segments would read it anew."""
+    with open_log(tmp_path / "log", segment_bytes=1 << 20) as log:
+        for count, kept in ((3, True), (1500, False)):
+            for number in range(count):
+                log.channel(f"{count}-{number}").publish(number)
+            log._store.roll()
+            maintain(log._store)
+            segment = next(
+                s for s in reversed(log._store.segments) if isinstance(s, ClusteredSegment)
+            )
+            assert (segment.index.size_bytes <= 1 << 16) is kept
+            segment.unmap()
+            assert (segment._index is not None) is kept
+            found = [next(iter(log.channel(f"{count}-{n}").replay())).data for n in range(count)]
+            assert found == list(range(count))

@@ -250,6 +250,21 @@ def test_a_batch_that_was_written_twice() -> None:
         assert twice not in log._store.segments[0].positions(1)
 
 
+def test_a_frame_that_was_written_twice() -> None:
+    """Its messages are there already, in the middle of what their channel has: each counts once."""
+    segment, inner = written("0"), Forged()
+    inner.message(1, "1")
+    inner.message(2, "2")
+    segment.frame(inner)
+    segment.message(3, "3")
+    damaged = segment.message(4, "4")
+    segment.frame(inner)
+    segment.message(5, "5", mark=segment.mark)
+    segment.flip(damaged + HEADER_BYTES)
+    with open_image(forged_log(segment), on_corruption="gap") as log:
+        assert seen(log) == ["0", "1", "2", "3", ("gap", 4, 1), "5"]
+
+
 def test_a_record_that_ends_a_segment_in_the_wrong_place() -> None:
     """It says where it belongs. All behind it was taken for unwritten."""
     segment = written("0")
