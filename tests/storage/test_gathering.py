@@ -150,7 +150,14 @@ def test_what_one_loop_does_not_gather() -> None:
     assert gather(raw(segment), 1, some[:1], 0, 3) is None
     segment.flip(places[1] + HEADER.size)
     assert gather(raw(segment), 1, some, 0, 3) is None
-    for meta in (encode_meta(None, ["a", "b"]), encode_meta([1], "t"), encode_meta(None, 7)):
+    beyond = array("I", [places[0], segment.end - 10])
+    assert gather(raw(segment), 1, beyond, 0, 3) is None
+    segment.flip(places[1] + HEADER.size)
+    for position in places:
+        segment.flip(position + HEADER.size)
+    assert gather(raw(segment), 1, some, 0, 3) is None
+    metas = encode_meta(None, ["a", "b"]), encode_meta([1], "t"), encode_meta(None, 7), b""
+    for meta in metas:
         segment = Forged()
         places = [
             segment.batch(MESSAGES, pack("m") + meta, base=base, count=1, flags=META)
