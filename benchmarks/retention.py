@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from .harness import Case, Claim, Sample, WrongResult, check
+from .harness import BEST, Case, Claim, Sample, WrongResult, check
 from .peers import Peer, absent, opened, peers
 from .settings import MIB, SHAPES, Settings, disk_bytes, payloads
 
@@ -39,6 +39,22 @@ CLAIMS = (
         bound=3,
         cost=True,
         limit="the disk: 1 is what was published, written once",
+    ),
+    Claim(
+        text="retention, room over the best peer",
+        unit=SPACE,
+        ours=(_FULL, OURS),
+        theirs=(_FULL, BEST),
+        bound=1,
+        cost=True,
+    ),
+    Claim(
+        text="retention, what is written over the best peer",
+        unit=WRITTEN,
+        ours=(_FULL, OURS),
+        theirs=(_FULL, BEST),
+        bound=1,
+        cost=True,
     ),
 )
 

@@ -33,6 +33,7 @@ _ABILITIES: frozenset[Ability] = frozenset(
         "open",
         "cold channels",
         "growth",
+        "retention",
     }
 )
 
@@ -42,7 +43,8 @@ class Lmdb(Peer):
     commit without a sync (a killed process loses nothing); the defaults, a sync for each commit,
     where it has to be durable. Many messages are one transaction and one ``putmulti``, with
     ``append`` where the keys are the highest, as its documentation advises for loading; reading is
-    a walk of a cursor, which it calls faster than as many ``get``."""
+    a walk of a cursor, which it calls faster than as many ``get``.
+    (https://lmdb.readthedocs.io/en/release/, under Environment class and Cursor class)"""
 
     name = "LMDB"
     role = "peer"
@@ -139,6 +141,22 @@ class Lmdb(Peer):
 
         return write
 
+    def bounded_writer(self, channel: str, count: int) -> Callable[[Sequence[Any]], object]:
+        """Delete what is too old in the same transaction; its pages are used again."""
+        encode, key, number = self.shape.encode, _KEY.pack, self._id(channel)
+        end = self.end(channel)
+
+        def write(items: Sequence[Any]) -> None:
+            nonlocal end
+            pairs = [(key(number, offset), encode(data)) for offset, data in enumerate(items, end)]
+            first, end = end, end + len(items)
+            with self.env.begin(write=True) as transaction:
+                transaction.cursor().putmulti(pairs)
+                for offset in range(max(0, first - count), max(0, end - count)):
+                    transaction.delete(key(number, offset))
+
+        return write
+
     def interleave(self, channels: Sequence[str], items: Sequence[Any]) -> None:
         encode, key, numbers = self.shape.encode, _KEY.pack, list(map(self._id, channels))
         for offset, data in enumerate(items):
@@ -150,8 +168,9 @@ class Lmdb(Peer):
         end = self.end(channel)
         with self.env.begin() as transaction:
             cursor = transaction.cursor()
-            if end and cursor.set_key(_KEY.pack(self._id(channel), 0)):
-                values = islice(cursor.iternext(keys=False), end)
+            if end and cursor.set_range(_KEY.pack(self._id(channel), 0)):
+                first = _KEY.unpack(cursor.key())[1]
+                values = islice(cursor.iternext(keys=False), end - first)
                 yield from map(self.shape.decode, values)
 
 
@@ -160,7 +179,9 @@ class RocksDb(Peer):
     ahead log stays on, so that a killed process loses nothing, and is synced with each write where
     it has to be durable. Many messages are one ``WriteBatch``; memory for tables and threads as in
     RocksDB's own tuning guide (``increase_parallelism``, level style compaction with its budget);
-    a channel is read by one iterator with an upper bound."""
+    a channel is read by one iterator with an upper bound.
+    (https://rocksdict.github.io/RocksDict/rocksdict.html,
+    https://github.com/facebook/rocksdb/wiki/Setup-Options-and-Basic-Tuning)"""
 
     name = "RocksDB"
     role = "peer"
@@ -248,6 +269,23 @@ class RocksDb(Peer):
             put = batch.put
             for data in items:
                 put(key(number, next(offsets)), encode(data))
+            self.db.write(batch)
+
+        return write
+
+    def bounded_writer(self, channel: str, count: int) -> Callable[[Sequence[Any]], object]:
+        """One range deletion in the same ``WriteBatch``; compaction takes out what it covers."""
+        encode, key, number = self.shape.encode, _KEY.pack, self._id(channel)
+        end = self.end(channel)
+
+        def write(items: Sequence[Any]) -> None:
+            nonlocal end
+            batch = self.rocks.WriteBatch(raw_mode=True)
+            for offset, data in enumerate(items, end):
+                batch.put(key(number, offset), encode(data))
+            first, end = end, end + len(items)
+            if end > count:
+                batch.delete_range(key(number, max(0, first - count)), key(number, end - count))
             self.db.write(batch)
 
         return write

@@ -17,10 +17,10 @@ _ABILITIES: frozenset[Ability] = frozenset({"append", "replay"})
 
 
 class PersistQueue(Peer):
-    """``SQLiteQueue``, which its documentation calls faster than the queue of files for small
-    items, with ``auto_commit=False`` and two connections (``multithreading``) as it advises for
-    speed; every ``put`` is a transaction all the same, and it has none for many. What is kept is
-    read with ``queue()``, all at once, since ``get`` takes one out at a time."""
+    """``SQLiteQueue`` in WAL mode, its default, with ``auto_commit=False`` as its performance tips
+    advise, and two connections (``multithreading``); every ``put`` is a transaction all the same,
+    and it has none for many. What is kept is read with ``queue()``, all at once, since ``get``
+    takes one out at a time. (https://github.com/peter-wangxu/persist-queue, Performance Tips)"""
 
     name = "persist-queue"
     role = "peer"
@@ -63,7 +63,8 @@ class PersistQueue(Peer):
 class DiskCache(Peer):
     """``push`` under the channel's name for a prefix, the way its documentation gives for queues;
     many in one ``transact``, which it gives for speed; eviction off, so that nothing is lost. Its
-    defaults are WAL and ``synchronous=normal``; ``full`` where it has to be durable."""
+    defaults are WAL and ``synchronous=normal``; ``full`` where it has to be durable.
+    (https://grantjenks.com/docs/diskcache/tutorial.html)"""
 
     name = "diskcache"
     role = "peer"
@@ -115,7 +116,8 @@ class DiskCache(Peer):
 class LiteQueue(Peer):
     """A file, WAL and ``synchronous=normal``, as it sets up itself; many in one of its
     transactions. It carries text, and JSON is what its documentation proposes. What is kept is read
-    with SQL, which it says is how to extend it; ``pop`` takes one out at a time."""
+    with SQL, which it says is how to extend it; ``pop`` takes one out at a time.
+    (https://github.com/litements/litequeue)"""
 
     name = "litequeue"
     role = "peer"

@@ -28,7 +28,8 @@ class Sqlite(Peer):
     """WAL with ``synchronous=normal``, which SQLite's documentation calls the good choice for most;
     ``full`` where a commit has to be durable. Rows are clustered by channel and offset, statements
     are prepared once (the module caches them), many rows are one transaction, and threads share a
-    connection under a lock, since SQLite has one writer at a time."""
+    connection under a lock, since SQLite has one writer at a time.
+    (https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous)"""
 
     name = "sqlite3 WAL"
     role = "peer"
