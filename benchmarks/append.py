@@ -22,6 +22,8 @@ ONE = "one per call"
 BUSY = "one per call, busy thread beside"
 MANY = "1,000 per call"
 DURABLE = "durable, one thread"
+BUSY_TIMES = 3
+"""Beside a busy thread it is measured for so much longer: a wait for the interpreter is 5 ms."""
 ALONE = "bare, one thread"
 RATE = "messages/s"
 CPU = "cpu ns"
@@ -63,7 +65,7 @@ CLAIMS = (
     _speed("publish, over SQLite", ONE, SQLITE, 15, _STEPS),
     _speed("publish, over the best peer", ONE, BEST, 2.5, _STEPS),
     _cost("publish, time over the bare steps", RATE),
-    _cost("the same, by processor time", CPU),
+    _cost("publish, processor time over the bare steps", CPU),
     Claim(
         text="publish beside a busy thread, of its idle rate",
         unit=RATE,
@@ -152,10 +154,11 @@ def one(
 ) -> Sample:
     """One thread, one message a call."""
     items = settings.items(shape)
+    seconds = settings.seconds * (BUSY_TIMES if beside_busy else 1)
     with opened(kind, settings, shape) as peer:
         write = peer.durable_writer(CHANNEL) if durable else peer.writer(CHANNEL)
         with busy(beside_busy):
-            pace = paced(write, items, settings.seconds)
+            pace = paced(write, items, seconds)
         check(peer.reader(CHANNEL), items, pace.calls)
     return {RATE: pace.rate, CPU: pace.cpu_ns}
 

@@ -1,8 +1,9 @@
 """Measure contestants in turn, and make sure that each did the work.
 
 Two cores shared with other work make absolute figures drift within minutes, so the contestants of
-a case take turns (A B C A B C ...), the median of the rounds counts, and a ratio is the median of
-the ratios within each round, which the drift leaves alone. Where one thread does the work, its
+a case take turns, every other round in reverse (A B C C B A ...) so that none is always first, the
+median of the rounds counts, and a ratio is the median of the ratios within each round, which the
+drift leaves alone. Where one thread does the work, its
 processor time for each message is told as well: the figure that other work disturbs least.
 """
 
@@ -114,10 +115,10 @@ def measure(case: Case, runs: int, seconds_max: float = float("inf")) -> list[Fi
         for done in range(runs):
             if done and time.monotonic() > deadline:
                 break
-            for name, contestant in case.contestants.items():
+            for name in list(rounds) if done % 2 == 0 else reversed(rounds):
                 gc.collect()
                 try:
-                    rounds[name].append(contestant())
+                    rounds[name].append(case.contestants[name]())
                 except Exception as error:
                     error.add_note(f"in {case.workload}, {case.name}, {case.shape}: {name}")
                     raise

@@ -13,6 +13,7 @@ from typing import Any
 
 from .harness import BEST, Case, Claim, Sample, WrongResult, busy, check
 from .peers import (
+    Bare,
     ChanlogDisk,
     ChanlogMemory,
     Decoder,
@@ -45,17 +46,27 @@ COMPACTED = "chanlog disk, compacted"
 IN_MEMORY = "chanlog memory"
 ACTIVE = "chanlog disk, active"
 SEALED = "chanlog disk, sealed"
+APART = "chanlog disk, sealed, not interleaved"
 CHECKED = "decoder and checksum"
 
 SQLITE = "sqlite3 WAL"
 
 
+_LIMITS = {FIRST: CHECKED, AGAIN: Decoder.name, MIXED: Decoder.name}
 _DECODER = "the decoder"
 _CHECKSUM = "the decoder, and a checksum in bulk"
 
 
 def _speed(
-    text: str, case: str, ours: str, theirs: str, bound: float, *, shapes: str = "", limit: str = ""
+    text: str,
+    case: str,
+    ours: str,
+    theirs: str,
+    bound: float,
+    *,
+    shapes: str = "",
+    limit: str = "",
+    limit_of: str = "",
 ) -> Claim:
     return Claim(
         text=text,
@@ -65,7 +76,7 @@ def _speed(
         bound=bound,
         shapes=shapes,
         limit=limit,
-        limit_of=(case, CHECKED if case == FIRST else Decoder.name) if limit else None,
+        limit_of=(case, limit_of or _LIMITS[case]) if limit else None,
     )
 
 
@@ -101,7 +112,15 @@ CLAIMS = (
     ),
     _speed("replay beside a busy thread, over SQLite", BUSY, COMPACTED, SQLITE, 100),
     _speed("messages, of the same made by map", MESSAGES, COMPACTED, Decoder.name, 0.6),
-    _speed("one of 1,000 channels, active, over the best peer", MIXED, ACTIVE, BEST, 1),
+    _speed(
+        "one of 1,000 channels, active, over the best peer",
+        MIXED,
+        ACTIVE,
+        BEST,
+        1,
+        limit="the decoder, a message at a time",
+        limit_of=Bare.name,
+    ),
     _speed(
         "one of 1,000 channels, sealed, over the best peer",
         MIXED,
@@ -114,7 +133,7 @@ CLAIMS = (
         text="one of 1,000 channels, sealed, of not interleaved",
         unit=RATE,
         ours=(MIXED, SEALED),
-        theirs=(AGAIN, COMPACTED),
+        theirs=(MIXED, APART),
         bound=0.9,
     ),
 )
@@ -217,15 +236,18 @@ def mixed(settings: Settings, shape: Shape, stack: ExitStack) -> Case:
     stores: dict[str, Peer] = {}
     for kind in peers("interleaved", settings):
         if kind is ChanlogDisk:
-            active, sealed = (
+            active, sealed, apart = (
                 stack.enter_context(opened(kind, settings, shape))
-                for kind in (OneSegment, ChanlogDisk)
+                for kind in (OneSegment, ChanlogDisk, ChanlogDisk)
             )
             active.interleave(names, items)
             sealed.interleave(names, items)
-            assert isinstance(sealed, ChanlogDisk)
-            sealed.seal()
-            stores |= {ACTIVE: active, SEALED: sealed}
+            for name in names:
+                apart.many_writer(name)(items)
+            for store in (sealed, apart):
+                assert isinstance(store, ChanlogDisk)
+                store.seal()
+            stores |= {ACTIVE: active, SEALED: sealed, APART: apart}
         else:
             stores[kind.name] = stack.enter_context(opened(kind, settings, shape))
             stores[kind.name].interleave(names, items)
