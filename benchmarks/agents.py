@@ -17,10 +17,19 @@ __all__ = ["CLAIMS", "cases"]
 PACED = "{:,} agents and followers, {:g} tokens a second each"
 FLAT_OUT = "{:,} agents and followers, as fast as they can"
 OURS, THEIRS = "chanlog disk", "asyncio.Queue"
-P99, RATE, CPU = "p99 us", "tokens/s", "cpu us/token"
+P99, RATE, CPU, CORES = "p99 us", "tokens/s", "cpu us/token", "cores"
 PATIENCE_SECONDS = 300
 
 CLAIMS = (
+    Claim(
+        text="10,000 agents at 2 tokens a second, cores",
+        unit=CORES,
+        ours=(PACED.format(10_000, 2), OURS),
+        bound=1,
+        cost=True,
+        limit="the event loop: one step of the agent, one of the follower",
+        limit_of=(PACED.format(10_000, 2), THEIRS),
+    ),
     Claim(
         text="10,000 agents streaming, speed of in-memory queues",
         unit=RATE,
@@ -103,4 +112,8 @@ def stream(kind: type[Peer], settings: Settings, rate: float) -> Sample:
     count = settings.agents * tokens
     if len(latencies) != count:
         raise WrongResult(f"{len(latencies)} of {count} tokens were delivered")
-    return percentiles(latencies) | {RATE: count / seconds, CPU: cpu / count * 1e6}
+    return percentiles(latencies) | {
+        RATE: count / seconds,
+        CPU: cpu / count * 1e6,
+        CORES: cpu / seconds,
+    }

@@ -40,7 +40,13 @@ def _over(text: str, case: str, theirs: str, bound: float, limit: str = "") -> C
 _LOOP = "the event loop: one step of a task for each delivery"
 CLAIMS = (
     _over("fan-out to 1,000 tasks, over asyncio.Queue", TASKS.format(1_000), TASK_QUEUE, 4, _LOOP),
-    _over("the same in bursts of 100", BURSTS.format(1_000, BURST), TASK_QUEUE, 4, _LOOP),
+    _over(
+        "fan-out to 1,000 tasks in bursts of 100, over asyncio.Queue",
+        BURSTS.format(1_000, BURST),
+        TASK_QUEUE,
+        4,
+        _LOOP,
+    ),
     _over(
         "fan-out to 100 threads, over a queue.Queue each",
         THREADS.format(100),

@@ -30,6 +30,7 @@ CLAIMS = (
         ours=(CLEAN.format(1024), OURS),
         bound=20,
         cost=True,
+        limit="the disk cache: a catalog is mapped, and nothing else is read",
     ),
     Claim(
         text="open 1 GB after kill -9",
