@@ -9,25 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-from . import agents, append, channels, fan, growth, open, replay, retention, wake
 from .harness import Case, Figure, measure
 from .peers import PEERS
 from .report import as_json, claim_line, claims, environment, table
 from .settings import SHAPES, Settings
+from .workloads import WORKLOADS, share_seconds
 
-WORKLOADS: dict[str, ModuleType] = {
-    "append": append,
-    "replay": replay,
-    "wake": wake,
-    "fan": fan,
-    "agents": agents,
-    "channels": channels,
-    "open": open,
-    "growth": growth,
-    "retention": retention,
-}
+__all__ = ["arguments", "main"]
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -46,6 +35,11 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", default="", help=", ".join(peer.name for peer in PEERS))
     parser.add_argument("--runs", type=int, help="rounds, of which the median counts")
     parser.add_argument("--case-seconds", type=float, help="no round begins after so long a time")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="workloads share these, and begin no second rounds after (default: 18)",
+    )
     parser.add_argument(
         "--log-mb", type=int, metavar="MB", help="how large a log `growth` grows (default: 10240)"
     )
@@ -84,6 +78,8 @@ def settings_for(asked: argparse.Namespace) -> Settings:
         settings = replace(settings, runs=asked.runs)
     if asked.case_seconds:
         settings = replace(settings, case_seconds=asked.case_seconds)
+    if asked.minutes:
+        settings = replace(settings, minutes=asked.minutes)
     if asked.channels:
         settings = replace(settings, cold_channels=asked.channels)
     if asked.log_mb:
@@ -96,29 +92,32 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run what was asked for; a contestant that fails or cheats ends the run with its error."""
     asked = arguments(words)
     settings = settings_for(asked)
-    workloads = [WORKLOADS[name] for name in asked.workloads]
     print(", ".join(f"{name} {value}" for name, value in environment(settings.folder).items()))
     for peer in PEERS:
         if missing := peer.missing():
             print(f"without {peer.name}: {missing}")
-    promised = [claim for workload in workloads for claim in workload.CLAIMS]
+    promised = [claim for name in asked.workloads for claim in WORKLOADS[name].CLAIMS]
     cases: list[Case] = []
     figures: list[Figure] = []
-    for workload in workloads:
+    begun = time.monotonic()
+    for place, name in enumerate(asked.workloads):
         started = time.monotonic()
-        for case in workload.cases(settings):
+        seconds_left = begun + settings.minutes * 60 - started
+        deadline = started + share_seconds(seconds_left, asked.workloads[place:])
+        for case in WORKLOADS[name].cases(settings):
             if asked.only not in case.name:
                 continue
-            left = started + settings.workload_seconds - time.monotonic()
+            left = deadline - time.monotonic()
             found = measure(case, settings.runs, min(settings.case_seconds, left))
             figures += found
             # Of what it could run nothing is kept: its stores are as large as memory.
             cases.append(replace(case, contestants={}))
             print("\n".join(table(found, case.absent)), flush=True)
-        print(f"\n{workload.__name__}: {time.monotonic() - started:.0f} s", flush=True)
+        print(f"\n{name}: {time.monotonic() - started:.0f} s", flush=True)
         if asked.json:
             # After each, so that a run that ends early has not been for nothing.
-            asked.json.write_text(as_json(settings, cases, figures, promised) + "\n")
+            seconds = time.monotonic() - begun
+            asked.json.write_text(as_json(settings, seconds, cases, figures, promised) + "\n")
     print("\ntargets, in this run")
     for claim in claims(promised, figures):
         print(claim_line(claim))

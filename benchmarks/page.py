@@ -1,195 +1,41 @@
-"""The tables of docs/benchmarks.md, made from the JSON of a run."""
+"""``python -m benchmarks.page [FILE]``: make the pictures and tables of docs/benchmarks.md anew.
+
+FILE is what ``python -m benchmarks --json FILE`` wrote. It is kept beside the page, as
+docs/benchmarks.json, which is what the page is made from without one.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import groupby
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from .harness import compare
-from .report import number
+from .plots import draw
+from .tables import filled, load, unexplained
 
-__all__ = ["filled", "load", "parts"]
+__all__ = ["KEPT", "PAGE", "PICTURES_FOLDER", "main"]
 
-Run = dict[str, Any]
-
-BEGIN, END = "<!-- {}: made by python -m benchmarks.plots -->", "<!-- end -->"
-TITLES = {
-    "append": "Publish",
-    "replay": "Replay",
-    "wake": "Wake-up",
-    "fan": "Fan-out",
-    "agents": "Ten thousand agents",
-    "channels": "A million channels",
-    "open": "Open",
-    "growth": "A log that grows",
-    "retention": "Retention",
-}
-# Told where it explains something, and left out of tables that people read.
-HIDDEN = frozenset({"cpu ns"})
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
+KEPT = DOCS / "benchmarks.json"
+PICTURES_FOLDER = DOCS / "benchmarks"
 
 
-def load(path: Path) -> Run:
-    """One run, as ``--json`` wrote it."""
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+def main(words: Sequence[str]) -> int:
+    """Draw, and fill in the page; name the missed targets that want a reason."""
+    if words and Path(words[0]).resolve() != KEPT.resolve():
+        shutil.copyfile(words[0], KEPT)
+    run = load(KEPT)
+    PICTURES_FOLDER.mkdir(exist_ok=True)
+    for path in draw(run, PICTURES_FOLDER):
+        print(path.relative_to(DOCS.parent))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), run), encoding="utf-8")
+    print(PAGE.relative_to(DOCS.parent))
+    for text in unexplained(run):
+        print(f"missed, and benchmarks/reasons.py does not say why: {text}")
+    return 0
 
 
-def parts(run: Run) -> dict[str, str]:
-    """Every generated part of the page by its name."""
-    found = {"machine": _machine(run), "targets": _targets(run), "short": _short(run)}
-    for workload in dict.fromkeys(row["workload"] for row in run["figures"]):
-        found[workload] = "\n\n".join(_cases(run, workload))
-    return found
-
-
-def filled(text: str, run: Run) -> str:
-    """The page with every generated part made anew; a part that is not there is an error."""
-    for name, made in parts(run).items():
-        begin = BEGIN.format(name)
-        before, found, rest = text.partition(begin)
-        if not found:
-            raise ValueError(f"the page has no place for {name!r}: it wants a line {begin}")
-        _, found, after = rest.partition(END)
-        if not found:
-            raise ValueError(f"the part {name!r} of the page never ends: it wants a line {END}")
-        text = f"{before}{begin}\n\n{made}\n\n{END}{after}"
-    return text
-
-
-def _machine(run: Run) -> str:
-    rows = ["| | |", "| --- | --- |"]
-    rows += [f"| {name} | {value} |" for name, value in run["environment"].items()]
-    settings = run["settings"]
-    rows.append(f"| rounds | up to {settings['runs']}, of {settings['seconds']:g} s for a rate |")
-    rows += [f"| not here | {name}: {missing} |" for name, missing in run["missing"].items()]
-    return "\n".join(rows)
-
-
-def _targets(run: Run) -> str:
-    rows = [
-        "| target | shape | at | here | | compared with | physical limit | of it |",
-        "| --- | --- | --: | --: | --- | --- | --- | --: |",
-    ]
-    for claim in run["claims"]:
-        of_limit = "" if claim["of_limit"] is None else f"{claim['of_limit']:.0%}"
-        rows.append(
-            f"| {claim['claim']} | {claim['shape']} | {claim['rule'][3:]} {claim['bound']:,g} "
-            f"| {_value(claim)} | {'held' if claim['holds'] else '**missed**'} "
-            f"| {claim['over'] or ''} | {claim['limit']} | {of_limit} |"
-        )
-    return "\n".join(rows)
-
-
-def _value(claim: Run) -> str:
-    return f"{number(claim['value'])} {claim['unit'].removesuffix('x')}".strip() + (
-        " x" if claim["unit"] == "x" else ""
-    )
-
-
-def _short(run: Run) -> str:
-    """What has to be said first: targets that are missed, and rows that a peer wins."""
-    missed = [claim for claim in run["claims"] if not claim["holds"]]
-    lines = [f"{len(run['claims']) - len(missed)} of {len(run['claims'])} targets are held."]
-    if missed:
-        lines += ["", "Missed:", ""]
-        lines += [
-            f"- {claim['claim']}, {claim['shape']}: {_value(claim)} where {claim['rule']} "
-            f"{claim['bound']:,g} was wanted"
-            + (f" (over {claim['over']})" if claim["over"] else "")
-            for claim in missed
-        ]
-    won = list(_won(run))
-    if won:
-        lines += ["", "Won by a peer:", "", *won]
-    return "\n".join(lines)
-
-
-def _won(run: Run) -> Iterator[str]:
-    """Rows in which a peer does better than every form of chanlog that takes part."""
-    for key, rows in _rows(run):
-        workload, case, shape, unit = key
-        ours = [row for row in rows if row["role"] == "chanlog"]
-        peers = [row for row in rows if row["role"] == "peer"]
-        if not ours or not peers:
-            continue
-        more = unit.endswith("/s")
-        best, theirs = (
-            (max if more else min)(some, key=lambda row: row["median"]) for some in (ours, peers)
-        )
-        ratio = compare(theirs["values"], best["values"], unit)
-        if ratio is not None and ratio > 1.05:
-            yield (
-                f"- {TITLES[workload]}, {case}, {shape}: {theirs['contestant']} is "
-                f"{number(ratio)} x as good in {unit} ({number(theirs['median'])} to "
-                f"{number(best['median'])})"
-            )
-
-
-def _rows(run: Run) -> Iterator[tuple[tuple[str, str, str, str], list[Run]]]:
-    names = ("workload", "case", "shape", "unit")
-
-    def key(row: Run) -> tuple[str, str, str, str]:
-        workload, case, shape, unit = (str(row[name]) for name in names)
-        return workload, case, shape, unit
-
-    figures = [row for row in run["figures"] if row["unit"] not in HIDDEN]
-    order = {place: n for n, place in enumerate(dict.fromkeys(map(key, figures)))}
-    for place, rows in groupby(sorted(figures, key=lambda row: order[key(row)]), key):
-        yield place, list(rows)
-
-
-def _cases(run: Run, workload: str) -> Iterator[str]:
-    """A table for each case: a line a contestant, a column a shape and unit, and how many times as
-    good chanlog is in brackets."""
-    rows = [
-        row for row in run["figures"] if row["workload"] == workload and row["unit"] not in HIDDEN
-    ]
-    for case in dict.fromkeys(row["case"] for row in rows):
-        mine = [row for row in rows if row["case"] == case]
-        columns = list(dict.fromkeys((row["shape"], row["unit"]) for row in mine))
-        found = {(row["contestant"], row["shape"], row["unit"]): row for row in mine}
-        heads = [f"{unit}, {shape}" for shape, unit in columns]
-        lines = [
-            f"### {TITLES[workload]}: {case}",
-            "",
-            f"| | {' | '.join(heads)} |",
-            f"| --- |{' --: |' * len(columns)}",
-        ]
-        for name in dict.fromkeys(row["contestant"] for row in mine):
-            cells = (_cell(found, name, *column) for column in columns)
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-        for place in run["absent"]:
-            if (place["workload"], place["case"]) == (workload, case):
-                for name, missing in place["peers"].items():
-                    line = f"| {name} | not here: {missing} |{' |' * (len(columns) - 1)}"
-                    if line not in lines:
-                        lines.append(line)
-        yield "\n".join(lines)
-
-
-def _cell(found: dict[tuple[str, str, str], Run], name: str, shape: str, unit: str) -> str:
-    row = found.get((name, shape, unit))
-    if row is None:
-        return ""
-    value = number(row["median"])
-    ours = ours_of(list(found.values()), shape, unit)
-    if ours is None or row["role"] == "chanlog":
-        return value
-    ratio = compare(ours["values"], row["values"], unit)
-    return value if ratio is None else f"{value} ({number(ratio)} x)"
-
-
-def ours_of(rows: list[Run], shape: str, unit: str) -> Run | None:
-    """The form of chanlog that others are compared with: the one a target is about, else the first
-    that is on a disk."""
-    ours = [
-        row for row in rows if (row["role"], row["shape"], row["unit"]) == ("chanlog", shape, unit)
-    ]
-    preferred = ("chanlog disk, compacted", "chanlog disk, sealed", "chanlog disk")
-    for name in preferred:
-        for row in ours:
-            if row["contestant"] == name:
-                return row
-    return ours[0] if ours else None
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

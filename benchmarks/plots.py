@@ -1,23 +1,13 @@
-"""``python -m benchmarks.plots [FILE]``: the pictures and tables of docs/benchmarks.md.
-
-FILE is what ``python -m benchmarks --json FILE`` wrote; it is kept beside the page, as
-docs/benchmarks/run.json, which is what is drawn without one.
-"""
+"""The pictures of docs/benchmarks.md, drawn from the JSON of a run."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-from .page import Run, filled, load
+from .tables import Run
 
-__all__ = ["draw", "main"]
-
-DOCS = Path(__file__).parent.parent / "docs"
-PAGE = DOCS / "benchmarks.md"
-FOLDER = DOCS / "benchmarks"
+__all__ = ["PICTURES", "draw"]
 
 COLORS = {"chanlog": "#0b6e4f", "peer": "#9aa5b1", "bound": "#d9c27a"}
 LABELS = {
@@ -25,6 +15,9 @@ LABELS = {
     "peer": "peers",
     "bound": "bounds: keep no channels, or nothing at all",
 }
+HELD = {True: COLORS["chanlog"], False: "#c0392b"}
+FARTHEST = (0.01, 100.0)
+"""What is farther away than this from a target is drawn here."""
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -37,20 +30,6 @@ STYLE = {
     # The same figures give the same file, so that a diff of a picture means something.
     "svg.hashsalt": "chanlog",
 }
-
-
-def main(words: list[str]) -> int:
-    """Draw, and fill in the page."""
-    kept = FOLDER / "run.json"
-    FOLDER.mkdir(exist_ok=True)
-    if words and Path(words[0]).resolve() != kept.resolve():
-        shutil.copyfile(words[0], kept)
-    run = load(kept)
-    for path in draw(run, FOLDER):
-        print(path.relative_to(DOCS.parent))
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), run), encoding="utf-8")
-    print(PAGE.relative_to(DOCS.parent))
-    return 0
 
 
 def draw(run: Run, folder: Path, suffix: str = "svg") -> list[Path]:
@@ -83,6 +62,41 @@ def rows_of(run: Run, workload: str, case: str, shape: str, unit: str) -> list[R
         if (row["workload"], row["case"], row["shape"], row["unit"]) == place
     ]
     return sorted(found, key=lambda row: float(row["median"]), reverse=not unit.endswith("/s"))
+
+
+def targets(run: Run) -> Any:
+    """How far each target is held, or by how much it is missed, a letter for each payload."""
+    from matplotlib import pyplot
+
+    scores: dict[str, list[tuple[float, str, bool]]] = {}
+    for claim in run["claims"]:
+        score = claim["value"] / claim["bound"]
+        score = score if claim["rule"] == "at least" else 1 / max(score, 1e-9)
+        mark = (min(max(score, FARTHEST[0]), FARTHEST[1]), claim["shape"], claim["holds"])
+        scores.setdefault(claim["claim"], []).append(mark)
+    if not scores:
+        return None
+    figure, place = pyplot.subplots(figsize=(10.4, 1.2 + 0.19 * len(scores)), layout="constrained")
+    for line, marks in enumerate(reversed(scores.values())):
+        place.axhline(line, color="#e8ebee", linewidth=0.8, zorder=0)
+        for score, shape, holds in marks:
+            style = {"boxstyle": "circle,pad=0.18", "linewidth": 0, "facecolor": HELD[holds]}
+            letter = shape if len(shape) == 1 else " "
+            place.text(
+                score, line, letter, bbox=style, color="white", fontsize=6, ha="center", va="center"
+            )
+    place.axvline(1, color="#333333", linewidth=1, zorder=0)
+    place.set_xscale("log")
+    place.xaxis.set_major_formatter("{x:g}")
+    place.set_xlim(FARTHEST[0] / 1.6, FARTHEST[1] * 1.6)
+    place.set_ylim(-0.8, len(scores) - 0.2)
+    place.set_yticks(range(len(scores)), reversed(scores), fontsize=8)
+    place.tick_params(axis="y", length=0)
+    label = "missed to the left of the line, held to the right; 2 is twice as good as was wanted"
+    place.set_xlabel(label, fontsize=8)
+    title = "How far each target is held"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    return figure
 
 
 Panel = tuple[str, str, str, str, str]
@@ -170,6 +184,7 @@ def publish(run: Run) -> Any:
         ),
         ("1,000 messages a call (token event)", "append", "1,000 per call", "B", rate),
         ("One message a call, 1 KiB", "append", "one per call", "C", rate),
+        ("One message a call, 64 KiB", "append", "one per call", "D", rate),
         ("Durable, one thread", "append", "durable, one thread", "B", rate),
     ]
     for case in _cases(run, "append", "durable, "):
@@ -188,6 +203,8 @@ def replay(run: Run) -> Any:
         [
             ("One channel, 100 bytes", "replay", "data, later passes", "A", rate),
             ("One channel, token event", "replay", "data, later passes", "B", rate),
+            ("One channel, 1 KiB", "replay", "data, later passes", "C", rate),
+            ("One channel, 64 KiB", "replay", "data, later passes", "D", rate),
             ("One of 1,000 channels, 100 bytes", "replay", mixed, "A", rate),
             ("One of 1,000 channels, token event", "replay", mixed, "B", rate),
             ("Token event, a CPU-bound thread beside", "replay", _BESIDE, "B", rate),
@@ -346,6 +363,7 @@ def store(run: Run) -> Any:
 
 
 PICTURES = {
+    "targets": targets,
     "publish": publish,
     "replay": replay,
     "wake": wake,
@@ -353,6 +371,3 @@ PICTURES = {
     "growth": growth,
     "store": store,
 }
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -134,11 +134,16 @@ def claim_line(claim: dict[str, Any]) -> str:
 
 
 def as_json(
-    settings: Settings, cases: Sequence[Case], figures: Sequence[Figure], promised: Iterable[Claim]
+    settings: Settings,
+    seconds: float,
+    cases: Sequence[Case],
+    figures: Sequence[Figure],
+    promised: Iterable[Claim],
 ) -> str:
     """Everything about a run."""
     return json.dumps(
         {
+            "seconds": round(seconds),
             "environment": environment(settings.folder),
             "settings": {
                 name: value for name, value in asdict(settings).items() if name != "folder"

@@ -72,15 +72,16 @@ def disk_bytes(folder: Path) -> int:
 class Settings:
     """How large a run is. ``seconds`` is how long one measurement of a rate lasts; ``peers``
     names those that take part, none for all; a case begins no new round after
-    ``case_seconds``, nor after ``workload_seconds`` of its workload: each has one at least."""
+    ``case_seconds``, nor after its workload's share of ``minutes``: each has one at least."""
 
     folder: Path
+    is_quick: bool = False
     shapes: tuple[str, ...] = ("A", "B", "C", "D")
     peers: tuple[str, ...] = ()
     runs: int = 3
     seconds: float = 0.2
-    case_seconds: float = 20
-    workload_seconds: float = 180
+    case_seconds: float = 10
+    minutes: float = 18
     pool: int = 32_768
     threads: tuple[int, ...] = (64,)
     tasks: int = 1_000
@@ -109,9 +110,10 @@ class Settings:
     kept_times: int = 4
 
     def quick(self) -> Settings:
-        """Everything runs, nothing is precise: well under a minute."""
+        """Everything runs, nothing is precise: a minute or two."""
         return replace(
             self,
+            is_quick=True,
             shapes=tuple(shape for shape in self.shapes if shape in "BD") or self.shapes,
             runs=1,
             seconds=0.01,

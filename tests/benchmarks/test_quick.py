@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from benchmarks import append
-from benchmarks.__main__ import WORKLOADS, arguments, main
+from benchmarks.__main__ import arguments, main
 from benchmarks.harness import Case, Claim, Figure, WrongResult, check, compare, measure, paced
 from benchmarks.peers import PEERS
 from benchmarks.peers.queues import ThreadQueue
 from benchmarks.report import claims, table
 from benchmarks.settings import SHAPES, Settings
+from benchmarks.workloads import WORKLOADS, share_seconds
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
@@ -79,7 +80,7 @@ class TestFigures:
             contestants={"slow": contestant("slow", 4), "fast": contestant("fast", 2)},
         )
         slow, fast = measure(case, 3)
-        assert turns == ["slow", "fast"] * 3
+        assert turns == ["slow", "fast", "fast", "slow", "slow", "fast"]
         assert (slow.ratio, fast.ratio, fast.median) == (1, 2, 2)
 
     def test_a_ratio_is_the_speed_over_the_yardstick_whatever_the_unit(self) -> None:
@@ -141,6 +142,17 @@ class TestCommandLine:
         with pytest.raises(SystemExit):
             main(words)
         assert "there are" in capsys.readouterr().err
+
+    def test_workloads_share_the_time_and_pass_on_what_they_leave(self) -> None:
+        """One slow workload would take the second rounds of all that come after it."""
+        names, left = list(WORKLOADS), 1_000.0
+        for place in range(len(names)):
+            share = share_seconds(left, names[place:])
+            assert 0 < share <= left
+            left -= share
+        assert left == pytest.approx(0)
+        assert share_seconds(-5, names) == 0
+        assert share_seconds(60, ["wake"]) == 60
 
     def test_what_is_asked_for_is_all_or_some(self) -> None:
         assert arguments([]).workloads == arguments(["all"]).workloads == list(WORKLOADS)
