@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import append
+from benchmarks import append, fan
 from benchmarks.__main__ import arguments, main
 from benchmarks.harness import Case, Claim, Figure, WrongResult, check, compare, measure, paced
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, Peer
 from benchmarks.peers.queues import ThreadQueue
 from benchmarks.report import claims, table
 from benchmarks.settings import SHAPES, Settings
@@ -29,6 +29,21 @@ def test_every_case_of_every_workload_runs(workload: ModuleType, tmp_path: Path)
     assert all(value > 0 for figure in figures for value in figure.values)
     assert len(list(table(figures))) > len(figures)
     assert not list(tmp_path.iterdir()), "a store was left behind"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [peer for peer in PEERS if "fan-out to threads" in peer.can],
+    ids=lambda kind: kind.name.replace(" ", "-"),
+)
+def test_as_many_threads_can_follow_as_a_whole_run_has(kind: type[Peer], tmp_path: Path) -> None:
+    """A client of Redis has a hundred connections: with its publisher a hundred followers were
+    one too many, and a run ended after eight minutes."""
+    if missing := kind.missing():
+        pytest.skip(f"{kind.name}: {missing}")
+    whole = Settings(folder=tmp_path)
+    found = fan.to_threads(kind, replace(whole, fan_thread_messages=1))
+    assert found["deliveries/s"] > 0
 
 
 def test_every_peer_takes_part_in_something() -> None:
