@@ -112,7 +112,8 @@ def stream(kind: type[Peer], settings: Settings, rate: float) -> Sample:
     count = settings.agents * tokens
     if len(latencies) != count:
         raise WrongResult(f"{len(latencies)} of {count} tokens were delivered")
-    return percentiles(latencies) | {
+    return {
+        **percentiles(latencies),
         RATE: count / seconds,
         CPU: cpu / count * 1e6,
         CORES: cpu / seconds,

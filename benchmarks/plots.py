@@ -205,8 +205,8 @@ def replay(run: Run) -> Any:
             ("One channel, token event", "replay", "data, later passes", "B", rate),
             ("One channel, 1 KiB", "replay", "data, later passes", "C", rate),
             ("One channel, 64 KiB", "replay", "data, later passes", "D", rate),
-            ("One of 1,000 channels, 100 bytes", "replay", mixed, "A", rate),
-            ("One of 1,000 channels, token event", "replay", mixed, "B", rate),
+            ("One channel among many, 100 bytes", "replay", mixed, "A", rate),
+            ("One channel among many, token event", "replay", mixed, "B", rate),
             ("Token event, a CPU-bound thread beside", "replay", _BESIDE, "B", rate),
             ("Message objects, token event", "replay", "messages", "B", rate),
         ],
@@ -329,6 +329,7 @@ def growth(run: Run) -> Any:
             )
         place.set_xscale("log")
         place.set_yscale("log")
+        place.xaxis.set_major_formatter("{x:g}")
         place.set_title(title)
         better = "more is better" if unit.endswith("/s") else "less is better"
         place.set_ylabel(f"{unit}, {better}", fontsize=8)
