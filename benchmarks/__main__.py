@@ -38,7 +38,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        help="workloads share these, and begin no second rounds after (default: 18)",
+        help="workloads share these, and begin no second rounds after (default: 16)",
     )
     parser.add_argument(
         "--log-mb", type=int, metavar="MB", help="how large a log `growth` grows (default: 10240)"

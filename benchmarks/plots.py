@@ -170,6 +170,11 @@ def _cases(run: Run, workload: str, beginning: str) -> list[str]:
     return [name for name in names if name.startswith(beginning)]
 
 
+def _begun(case: str) -> str:
+    """With a capital at the beginning, and units left alone."""
+    return case[:1].upper() + case[1:]
+
+
 def publish(run: Run) -> Any:
     """One a call, beside a busy thread, many a call, durably."""
     rate = "messages/s"
@@ -189,7 +194,7 @@ def publish(run: Run) -> Any:
     ]
     for case in _cases(run, "append", "durable, "):
         if case != "durable, one thread":
-            panels.append((case.capitalize(), "append", case, "B", rate))
+            panels.append((_begun(case), "append", case, "B", rate))
     return bars(run, "Publish", panels)
 
 
@@ -272,11 +277,10 @@ def wake(run: Run) -> Any:
 def fan(run: Run) -> Any:
     """Fan-out, the memory of laggards, ten thousand agents."""
     panels: list[Panel] = [
-        (case.capitalize(), "fan", case, "B", "deliveries/s")
-        for case in _cases(run, "fan", "fan-out")
+        (_begun(case), "fan", case, "B", "deliveries/s") for case in _cases(run, "fan", "fan-out")
     ]
     for case in _cases(run, "fan", "memory"):
-        panels.append((case.capitalize(), "fan", case, "B", "heap B/message"))
+        panels.append((_begun(case), "fan", case, "B", "heap B/message"))
     for case in _cases(run, "agents", ""):
         paced = "second" in case
         panels.append((case, "agents", case, "B", "p99 us" if paced else "tokens/s"))
@@ -346,7 +350,7 @@ def growth(run: Run) -> Any:
 def store(run: Run) -> Any:
     """Opening, many channels, retention."""
     panels: list[Panel] = [
-        (case.capitalize(), "open", case, "C", "ms") for case in _cases(run, "open", "open 1,024")
+        (_begun(case), "open", case, "C", "ms") for case in _cases(run, "open", "open 1,024")
     ]
     for case in _cases(run, "channels", "")[-1:]:
         for unit, title in (

@@ -33,8 +33,9 @@ _SMALL_READ = (
     "call into C. "
 )
 _FAULTS = (
-    "a first pass follows an opening, so each page of the map is faulted in as it is read; what "
-    "the decoder is given lies in memory that it has touched before. "
+    "a first pass checks each batch in pieces of 5 KiB, since a larger one lets go of the "
+    "interpreter lock, and faults in the pages of files that were not mapped yet; the decoder's "
+    "bytes lie in memory and are checked in one piece. "
 )
 _LOOP = (
     "the loop runs one step of a task for each message, whatever sends it; what chanlog adds is "
@@ -44,6 +45,11 @@ _ONE_LOCK = (
     "the threads or tasks share one interpreter: each hands its message over and is woken one by "
     "one, and that takes longer than the sync which they share. "
 )
+_LATE = (
+    "the slowest hundredth is where the system was late to run the thread, and differs from run to "
+    "run. "
+)
+_UNNOTICED = "Polling does not notice that in its ten milliseconds."
 _IN_C = "the queue hands an object over without writing, packing or unpacking it. "
 
 _CREATED = (
@@ -59,8 +65,10 @@ _ROOM = (
     "the index of its segment, which five short messages do not outweigh. "
 )
 _MAPS = (
-    "a process has about a thousand descriptors, and a map holds one; in a log of more segments "
-    "than are kept mapped the one that is asked for is mapped anew (docs/design.md)."
+    "a batch is checked whole the first time that a process reads in it, and those of this log are "
+    "a mebibyte: in a small log most looks find one that was read before, in a large one hardly "
+    "any, and the first look costs several times the next. Above 256 segments one that is not kept "
+    "mapped is mapped anew as well."
 )
 _BACKGROUND = "compaction runs in the same interpreter, and takes turns with the writer. "
 _REWRITTEN = (
@@ -80,7 +88,9 @@ REASONS: dict[str, str] = {
         "the bare steps are ten lines with nothing around them; what chanlog does above them is "
         "there for docs/guarantees.md, and is Python."
     ),
-    "publish, processor time over the bare steps": ("as for the time."),
+    "publish, processor time over the bare steps": (
+        "as for the time: each of those steps takes the processor."
+    ),
     "publish beside a busy thread, of its idle rate": (
         "two threads share one interpreter, so half is the most there is; what is missing is lost "
         "where room is reserved, a system call that lets the other thread in."
@@ -116,7 +126,7 @@ REASONS: dict[str, str] = {
         "LMDB reads out of a map as well and checks nothing. For token events both end in the same "
         "decoder, which is most of the time."
     ),
-    "replay, first pass, over the best peer": _FAULTS + "LMDB checks nothing.",
+    "replay, first pass, over the best peer": _FAULTS + "LMDB checks nothing at all.",
     "replay beside a busy thread, of its idle rate": (
         "two threads share one interpreter, so half is the most there is."
     ),
@@ -137,19 +147,19 @@ REASONS: dict[str, str] = {
         "makes larger ones; there are more of them to go through, and each is a step of Python."
     ),
     "wake thread to thread, p50 over queue.Queue": _IN_C,
-    "wake thread to thread, p99 over queue.Queue": _IN_C,
+    "wake thread to thread, p99 over queue.Queue": _IN_C + _LATE.capitalize(),
     "wake thread to task, p50 over call_soon_threadsafe": (
         "the future of the yardstick carries the object itself; chanlog writes the message, wakes "
         "the loop, and reads it there. "
     ),
     "wake thread to task, p99 over call_soon_threadsafe": (
-        "as for the median, with whatever else the machine does between."
+        "the future carries the object itself, as at the median; " + _LATE
     ),
     "wake task to task, p50 over asyncio.Queue": (
         "nothing sleeps here, so nothing is waited for: this is the work of a publish and a read "
         "beside that of handing over an object in one loop. "
     ),
-    "wake task to task, p99 over asyncio.Queue": "as for the median.",
+    "wake task to task, p99 over asyncio.Queue": "more steps, as at the median; " + _LATE,
     "wake beside a busy thread, p99 over queue.Queue": (
         "every wake-up waits for the switch interval of the interpreter; who gets it, and how "
         "often in a row, is the system's choice, and differs from run to run."
@@ -161,17 +171,16 @@ REASONS: dict[str, str] = {
     "wake thread to thread, p50, over SQLite + Condition": (
         "waking a thread is the same system call for both, and most of the time of both."
     ),
-    "wake thread to thread, p99, over SQLite + Condition": "as for the median.",
-    "wake thread to thread, p99, over polling": (
-        "the slowest hundredth is where the system was late to run the thread, which polling does "
-        "not notice in its ten milliseconds."
+    "wake thread to thread, p99, over SQLite + Condition": (
+        "waking a thread is the same for both, as at the median; " + _LATE
     ),
+    "wake thread to thread, p99, over polling": _LATE + _UNNOTICED,
     "wake thread to task, p50, over polling": (
         "polling waits five to ten milliseconds and no longer; a hundredth of that is what waking "
         "another thread's loop takes on this machine."
     ),
-    "wake thread to task, p99, over polling": "as for threads.",
-    "wake task to task, p99, over polling": "as for threads.",
+    "wake thread to task, p99, over polling": _LATE + _UNNOTICED,
+    "wake task to task, p99, over polling": _LATE + _UNNOTICED,
     "fan-out to 1,000 tasks, over asyncio.Queue": _LOOP,
     "fan-out to 1,000 tasks in bursts of 100, over asyncio.Queue": (
         _LOOP + "In a burst a queue gives its reader all hundred in one step; each object is the "
@@ -238,7 +247,7 @@ LARGE: dict[str, str] = {
     "replay, first pass, of the bare decoder": _FAULTS,
     "replay, later passes, of the bare decoder": _MEMORY,
     "replay, over the best peer": _COPY,
-    "replay, first pass, over the best peer": _FAULTS + _COPY,
+    "replay, first pass, over the best peer": _COPY,
     "messages, of the same made by map": _MEMORY,
     "one of 1,000 channels, active, over the best peer": _COPY,
     "one of 1,000 channels, sealed, over the best peer": _COPY,
@@ -253,4 +262,5 @@ def reason(text: str, shapes: Iterable[str]) -> str:
         found.append(REASONS.get(text, ""))
     if "D" in shapes:
         found.append(LARGE.get(text, ""))
-    return " ".join(filter(None, map(str.strip, found)))
+    whole = [text[:1].upper() + text[1:] for text in map(str.strip, dict.fromkeys(found))]
+    return " ".join(filter(None, whole))

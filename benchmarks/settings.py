@@ -81,7 +81,7 @@ class Settings:
     runs: int = 3
     seconds: float = 0.2
     case_seconds: float = 10
-    minutes: float = 18
+    minutes: float = 16
     pool: int = 32_768
     threads: tuple[int, ...] = (64,)
     tasks: int = 1_000

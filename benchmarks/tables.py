@@ -148,7 +148,7 @@ def _behind(run: Run) -> str:
         here = "; ".join(f"{claim['shape']} {_value(claim)}{_over(claim)}" for claim in short)
         why = reason(text, _shapes(short)) or "Not explained yet."
         first = told.setdefault(why, text)
-        why = why[0].upper() + why[1:] if first == text else f"As for *{first}*."
+        why = why if first == text else f"As for *{first}*."
         lines.append(f"- **{text}** ({wanted} wanted; {here}). {why}")
     return "\n".join(lines)
 
