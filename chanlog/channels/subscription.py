@@ -118,11 +118,12 @@ class EmbeddedSubscription(Subscription):
         if self._offset == end - 1:
             message = self._reader.newest(end - 1)
             if message is not None:
+                wanted = filter is None or filter.passes(message.type, message.sender)
+                # Nothing is called from here on, so no signal comes in between.
                 self._offset = end
-                if filter is not None and not filter.passes(message.type, message.sender):
-                    return False
-                buffer.append(message)
-                return True
+                if wanted:
+                    buffer.append(message)
+                return wanted
         while self._offset < end:
             run = self._reader.run(self._offset, end)
             found = run.matching(filter.types, filter.sender) if filter else run.messages()

@@ -18,6 +18,7 @@ from types import CodeType
 import pytest
 
 import chanlog
+from chanlog.channels.waking import Filter
 
 from ..support import LIMIT, datas, drain, replayed, spawn, take, until_waiting
 
@@ -155,3 +156,19 @@ def test_interrupted_anywhere(store, tmp_path, name):
             store.abandon()
             raise
     assert at > 3
+
+
+def test_an_interrupt_while_a_message_is_held_to_a_filter(channel, monkeypatch):
+    """Whoever keeps up reads its one message by a way of its own, and stood behind it already when
+    it was held to the types that were asked for: an interrupt there lost it."""
+    reader = channel.subscribe(live=True, types={"t"})
+    channel.publish("x", type="t")
+
+    def interrupt(*_):
+        raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Filter, "passes", interrupt)
+        with pytest.raises(Interrupt):
+            reader.get(timeout=0)
+    assert datas(drain(reader)) == ["x"]
