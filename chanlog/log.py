@@ -24,11 +24,12 @@ from .host.process import after_fork_in_child, before_exit
 from .interface import Frame, Log, Statistics
 from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name
 from .storage.applying import wake
+from .storage.clustered import ClusteredSegment
 from .storage.following import follow, relist
 from .storage.maintenance import close_files, compact
 from .storage.opening import open_store
 from .storage.recovery import Recovery
-from .storage.segment import ClusteredSegment, RawSegment, log_position
+from .storage.segment import RawSegment, log_position
 from .storage.store import Store
 from .storage.verifying import Verification, verify_folder
 

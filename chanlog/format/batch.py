@@ -34,6 +34,7 @@ __all__ = [
     "FRAME",
     "HEADER",
     "HEADER_BYTES",
+    "HEADER_BY_SHAPE",
     "HEADER_REST",
     "KINDS",
     "MESSAGES",
@@ -47,6 +48,7 @@ __all__ = [
     "body_checksum",
     "encode",
     "read_header",
+    "shape_of",
 ]
 
 # ``bytes``, a ``memoryview`` or an ``mmap``: whatever can be sliced and unpacked from.
@@ -54,6 +56,8 @@ Bytes = Any
 
 HEADER = Struct("<IBBHIIIIQqQ")
 HEADER_REST = Struct("<BBHIIIIQqQ")
+# The same with kind, flags and salt as one number, to be compared in one step.
+HEADER_BY_SHAPE = Struct("<IIIIIIQqQ")
 HEADER_BYTES = HEADER.size
 CHECKSUM = Struct("<I")
 
@@ -91,6 +95,11 @@ OFFSET_MAX = 1 << 62
 # A checksum of more than 5 KiB lets go of the interpreter lock, and getting it back from a
 # busy thread can take the whole switch interval. Up to this size it never does.
 CHECKSUM_BYTES_HELD = 5120
+
+
+def shape_of(kind: int, flags: int, salt: int) -> int:
+    """What ``HEADER_BY_SHAPE`` has in one number."""
+    return kind | flags << 8 | salt << 16
 
 
 class Header(NamedTuple):

@@ -31,12 +31,13 @@ from ..format.segment import (
     encode_segment_header,
 )
 from ..host import File
+from .clustered import ClusteredSegment, Segment
 from .controls import batches_of, control_records, is_whole, producer_records, restored
 from .creating import clustered_segment
 from .gathering import BATCH_BYTES_MAX, gather
 from .reading import RUN_COUNT_MAX
 from .scanning import batch_at
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .state import ChannelState
 from .store import Store
 from .syncing import commit, sync_folder

@@ -22,9 +22,9 @@ from ..format.payload import pack
 from ..format.records import encode_record
 from ..format.segment import SEGMENT_HEADER_BYTES
 from .applying import inside
-from .reading import behind
+from .clustered import ClusteredSegment, Segment, behind
 from .scanning import batch_at, next_batch
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .state import ChannelState
 from .store import Store
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ..format.batch import HEADER_BYTES
 from ..format.names import raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_segment_header
-from .segment import ClusteredSegment, RawSegment
+from .clustered import ClusteredSegment
+from .segment import RawSegment
 
 if TYPE_CHECKING:
     from .store import Store

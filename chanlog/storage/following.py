@@ -9,11 +9,12 @@ from ..format.batch import HEADER_BYTES, ROLLED, read_header
 from ..format.names import clustered_name, parse_clustered, parse_raw, raw_name
 from ..format.segment import SEGMENT_HEADER_BYTES, read_segment_header
 from .applying import apply, inside, show, wake
+from .clustered import ClusteredSegment, Segment
 from .clustering import retire
 from .creating import clustered_segment
 from .recovery import apply_clustered
 from .scanning import batch_at
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .store import Store
 
 __all__ = ["follow", "relist"]

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from array import array
 from itertools import pairwise
-from struct import Struct
 from typing import Any
 from zlib import crc32
 
 from ..errors import FormatError
-from ..format.batch import CHECKSUM_BYTES_HELD, HEADER_BYTES, MESSAGES, META
+from ..format.batch import (
+    CHECKSUM_BYTES_HELD,
+    HEADER_BY_SHAPE,
+    HEADER_BYTES,
+    MESSAGES,
+    META,
+    shape_of,
+)
 from ..format.body import META_LENGTH, META_LENGTH_BYTES, Meta, read_meta
 from ..format.payload import array_header
 from .segment import RawSegment
@@ -24,9 +30,6 @@ __all__ = ["BATCH_BYTES_MAX", "gather"]
 # A batch of so many bytes is not merged further: larger ones decode no faster, and cost more to
 # whoever wants one message.
 BATCH_BYTES_MAX = 32 * 1024
-
-# A header, with kind, flags and salt as one number.
-_HEADER = Struct("<IIIIIIQqQ")
 
 
 def gather(
@@ -39,20 +42,21 @@ def gather(
     if len(positions) < _GATHERED_MIN:
         return None
     mapped, tail = segment.map, segment.tail
-    unpack = _HEADER.unpack_from
-    shape = MESSAGES | segment.salt << 16
+    unpack = HEADER_BY_SHAPE.unpack_from
+    plain = shape_of(MESSAGES, 0, segment.salt)
+    plain_with_meta = shape_of(MESSAGES, META, segment.salt)
     parts: list[bytes] = []
     instants: list[int] = []
     meta: bytes | None = None
-    first, size = -1, 0
+    first, first_length, size = -1, 0, 0
     for position in positions:
         body = position + HEADER_BYTES
         if body > tail:
             break
-        (checksum, found, length, body_sum, id, count, base, time_ns, _) = unpack(mapped, position)
+        (checksum, shape, length, body_sum, id, count, base, time_ns, _) = unpack(mapped, position)
         stop = position + length
         if (
-            found & ~_META != shape
+            shape not in (plain, plain_with_meta)
             or not HEADER_BYTES < length <= CHECKSUM_BYTES_HELD
             or stop > tail
             or id != channel
@@ -66,14 +70,14 @@ def gather(
         if crc32(content) != body_sum:
             break
         tail_bytes = b""
-        if found != shape:
+        if shape != plain:
             at = len(content) - META_LENGTH_BYTES
             at -= META_LENGTH.unpack_from(content, at)[0] if at > 0 else 1
             if at <= 0:
                 break
             content, tail_bytes = content[:at], content[at:]
         if meta is None:
-            first, meta = base, tail_bytes
+            first, first_length, meta = base, length, tail_bytes
         elif tail_bytes != meta or size + len(content) > BATCH_BYTES_MAX:
             break
         parts.append(content)
@@ -82,9 +86,7 @@ def gather(
     if len(parts) < _GATHERED_MIN:
         return None
     try:
-        columns = read_meta(
-            mapped, positions[0], _length(mapped, positions[0]), META if meta else 0
-        )
+        columns = read_meta(mapped, positions[0], first_length, META if meta else 0)
     except FormatError:
         return None
     if columns[0] is not None or any(type(column) is list for column in columns):
@@ -99,9 +101,3 @@ def gather(
 
 
 _GATHERED_MIN = 2
-_META = META << 8
-
-
-def _length(mapped: Any, position: int) -> int:
-    length: int = _HEADER.unpack_from(mapped, position)[2]
-    return length

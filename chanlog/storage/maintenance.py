@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..errors import ChanlogError, CorruptionError
+from .clustered import ClusteredSegment, Segment
 from .clustering import cluster
 from .retention import apply_retention, dead_bytes, size_of, trim_to_size
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .snapshot import write_catalog
 from .store import Store
 

@@ -28,9 +28,10 @@ from ..format.names import (
 from ..format.segment import SEGMENT_HEADER_BYTES, encode_marker, read_marker, read_segment_header
 from ..host import NO_BUFFER, Buffer, File, Folder, Host
 from ..options import Options
+from .clustered import ClusteredSegment
 from .creating import clustered_segment
 from .recovery import Damage, Recovery, SegmentMissing, recover
-from .segment import ClusteredSegment, Nowhere, RawSegment, log_position
+from .segment import Nowhere, RawSegment, log_position
 from .snapshot import CatalogMeta, attach_tails, load_catalog
 from .store import Store
 from .table import ChannelTable

@@ -19,15 +19,22 @@ from ..format.batch import HEADER, HEADER_BYTES, MESSAGES, Header, read_header
 from ..format.body import messages
 from ..format.segment import Entry
 from ..message import Message
+from .clustered import (
+    ClusteredSegment,
+    Segment,
+    behind,
+    offset_before,
+    offset_behind,
+    stretch_of,
+)
 from .refusals import sealed
 from .run import Run
-from .scanning import next_batch
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .state import ChannelState
 from .store import Store
 from .syncing import confirm
 
-__all__ = ["Reader", "behind", "first_offset_since"]
+__all__ = ["Reader", "first_offset_since"]
 
 RUN_COUNT_MAX = 256
 _read_header = HEADER.unpack_from
@@ -227,7 +234,7 @@ class Reader:
                 return Run(None, [], offset, min(stop, header.base), channel=self.state.name)
             end = header.base + header.count
             if offset < end:
-                taken, position, end = _stretch(segment, entry, position, stop, stretch)
+                taken, position, end = stretch_of(segment, entry, position, stop, stretch)
                 self._place = position if end <= stop else taken[-1]
                 return Run(segment.map, taken, offset, min(stop, end))
             position += header.length
@@ -246,8 +253,8 @@ class Reader:
                 # Of a damaged header not even the length is known: the gap goes on to whatever
                 # can be read next.
                 error.stop = behind(segment, entry, position)
-                error.first_offset = _offset_before(segment, entry, position)
-                error.stop_offset = _offset_behind(segment, entry, error.stop)
+                error.first_offset = offset_before(segment, entry, position)
+                error.stop_offset = offset_behind(segment, entry, error.stop)
             if self._store.options.on_corruption == "raise" and offset < error.stop_offset:
                 raise
             return Run(None, [], error.first_offset, error.stop_offset, channel=self.state.name)
@@ -392,41 +399,6 @@ _LOOKED_THROUGH = 4
 _TRIES_MAX = 100
 
 
-def behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
-    """Where the batch behind the one at ``position`` begins, or its channel's batches stop."""
-    header = _header_of(segment, entry, position)
-    stop = position + header.length if header is not None else entry.stop
-    if position in segment.verified:
-        return stop
-    # What is damaged may hold what was written in the wrong place, and lead astray.
-    found = next_batch(segment.map, position + 1, entry.stop, segment.salt)
-    return stop if found is None else min(found, stop)
-
-
-def _stretch(
-    segment: ClusteredSegment, entry: Entry, position: int, stop: int, most: int
-) -> tuple[list[int], int, int]:
-    """Up to ``most`` batches from ``position`` on, which is right, as long as they are right and
-    without a gap and begin below ``stop``; with the position and the offset behind them."""
-    mapped, verified = segment.map, segment.verified
-    taken: list[int] = []
-    (_, _, _, _, _, _, _, _, end, _, _) = _read_header(mapped, position)
-    while len(taken) < most and position < entry.stop and (end < stop or not taken):
-        if position not in verified:
-            try:
-                segment.verify(position, entry.stop, entry.channel)
-            except CorruptionError:
-                # Who comes to it is told.
-                break
-        (_, _, _, _, length, _, _, count, base, _, _) = _read_header(mapped, position)
-        if base != end:
-            break
-        taken.append(position)
-        position += length
-        end += count
-    return taken, position, end
-
-
 def _in_order(segment: RawSegment, positions: list[int]) -> list[int]:
     """Those of ``positions`` with different offsets, in the order of offsets: what was written in
     the wrong place is right all the same, and what was written twice counts once."""
@@ -437,34 +409,6 @@ def _in_order(segment: RawSegment, positions: list[int]) -> list[int]:
             found.append(position)
             end = segment.end_offset(position)
     return found
-
-
-def _offset_before(segment: ClusteredSegment, entry: Entry, position: int) -> int:
-    """The end offset of the last batch before ``position`` whose header is right."""
-    base, at = entry.base, entry.position
-    while at < position:
-        header = _header_of(segment, entry, at)
-        if header is not None:
-            base = header.base + header.count
-        at = behind(segment, entry, at)
-    return base
-
-
-def _offset_behind(segment: ClusteredSegment, entry: Entry, position: int) -> int:
-    """The base offset of the first batch from ``position`` on whose header is right."""
-    while position < entry.stop:
-        header = _header_of(segment, entry, position)
-        if header is not None:
-            return header.base
-        position = behind(segment, entry, position)
-    return entry.end
-
-
-def _header_of(segment: ClusteredSegment, entry: Entry, position: int) -> Header | None:
-    header = read_header(segment.map, position, entry.stop, segment.salt)
-    if header is None or (header.channel, header.kind) != (entry.channel, MESSAGES):
-        return None
-    return header
 
 
 def first_offset_since(store: Store, state: ChannelState, time_ns: int) -> int:

@@ -12,6 +12,7 @@ from ..format.batch import HEADER_BYTES, MESSAGES, ROLLED, Header, read_header
 from ..format.names import raw_name, temporary, torn_name
 from ..format.segment import SEGMENT_HEADER_BYTES
 from .applying import apply, inside, name_lost, set_at_once
+from .clustered import ClusteredSegment
 from .scanning import (
     batch_at,
     batches_of_any_salt,
@@ -19,7 +20,7 @@ from .scanning import (
     last_nonzero,
     next_batch,
 )
-from .segment import POSITION_BITS, ClusteredSegment, RawSegment, ends, log_position
+from .segment import POSITION_BITS, RawSegment, ends, log_position
 from .state import ChannelState
 from .store import Store
 from .sweeping import sweep

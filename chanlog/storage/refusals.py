@@ -1,4 +1,4 @@
-"""Why a channel does not take what it is given: the errors, with what to do about them."""
+"""Why a channel or a log does not take what it is given: the errors, with what to do about them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from ..errors import (
     ChanlogError,
     ChannelDeleted,
     ChannelEnded,
+    LogFailed,
     MessageTooLarge,
     UnexpectedOffset,
 )
 from .state import ChannelState
 
-__all__ = ["frame_too_large", "sealed", "unexpected"]
+__all__ = ["broken", "frame_too_large", "sealed", "unexpected"]
 
 
 def sealed(state: ChannelState) -> ChanlogError:
@@ -48,4 +49,13 @@ def frame_too_large(size_bytes: int, bytes_max: int) -> MessageTooLarge:
         f"a frame of {size_bytes:,} bytes is over the limit of {bytes_max:,}; publish it in parts",
         size_bytes=size_bytes,
         bytes_max=bytes_max,
+    )
+
+
+def broken(reason: BaseException) -> LogFailed:
+    """The error for writing to a log that has failed."""
+    return LogFailed(
+        f"the log is failed, because of {reason!r}: nothing more is accepted, and what is durable "
+        "can be read; close it and open it again to verify what is on the disk",
+        reason=reason,
     )

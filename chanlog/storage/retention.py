@@ -10,9 +10,10 @@ from ..errors import ChannelDeleted, CorruptionError, OffsetTrimmed
 from ..format.batch import DELETED, HEADER, TRIMMED
 from ..format.body import payload_bytes, payload_sizes
 from ..format.records import encode_record
+from .clustered import ClusteredSegment, Segment
 from .clustering import keep_of
 from .reading import first_offset_since
-from .segment import ClusteredSegment, RawSegment, Segment
+from .segment import RawSegment
 from .state import ChannelState
 from .store import Draft, Store
 from .syncing import submit

@@ -141,7 +141,9 @@ def write_catalog(store: Store, *, closing: bool = False) -> None:
             with store.lock:
                 table.cool(captured[start : start + _COOLED_AT_ONCE], mark >> 32)
         with store.lock:
-            table.shrink()
+            if len(table.changed) < len(captured) // 2:
+                # So few are left that copying them keeps nobody waiting.
+                table.shrink()
             table.prune()
 
 

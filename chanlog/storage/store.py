@@ -34,10 +34,11 @@ from ..format.segment import SEGMENT_HEADER_BYTES
 from ..host import Folder, Host
 from ..options import Options
 from .applying import Reveal, apply, inside, show, wake
+from .clustered import MapBudget, Segment
 from .creating import create_segment
 from .draft import Draft
-from .refusals import frame_too_large, sealed, unexpected
-from .segment import MapBudget, Nowhere, RawSegment, Segment, log_position
+from .refusals import broken, frame_too_large, sealed, unexpected
+from .segment import Nowhere, RawSegment, log_position
 from .state import ChannelState
 from .table import ChannelTable
 
@@ -430,7 +431,7 @@ class Store:
         """Raise what keeps this log from being written, if anything does."""
         self.check_open()
         if self.failed is not None:
-            raise self._failure()
+            raise broken(self.failed)
         if self.read_only:
             raise ReadOnly("this log was opened with read_only=True; what owns it can change it")
 
@@ -460,7 +461,7 @@ class Store:
             self.failed = error
         self.halted = True
         self.active.limit = -1
-        return self._failure()
+        return broken(self.failed)
 
     def fail(self, error: BaseException) -> LogFailed:
         """A write or sync has failed: the log is failed, for good, and everybody hears of it."""
@@ -470,13 +471,6 @@ class Store:
             waiters = self.everybody()
         wake(waiters)
         return failure
-
-    def _failure(self) -> LogFailed:
-        return LogFailed(
-            f"the log is failed, because of {self.failed!r}: nothing more is accepted, and what "
-            "is durable can be read; close it and open it again to verify what is on the disk",
-            reason=self.failed,
-        )
 
     def everybody(self) -> list[Any]:
         """Everyone who waits on any channel. Call with the lock held."""

@@ -8,18 +8,19 @@ leaves it to them. A test holds the two ways together.
 from __future__ import annotations
 
 from array import array
-from struct import Struct
 from zlib import crc32
 
 from ..errors import FormatError
 from ..format.batch import (
     CHECKSUM_BYTES_HELD,
+    HEADER_BY_SHAPE,
     HEADER_BYTES,
     MESSAGES,
     META,
     OFFSET_MAX,
     Bytes,
     body_checksum,
+    shape_of,
 )
 from ..format.body import read_meta
 from .segment import RawSegment, log_position
@@ -28,9 +29,6 @@ from .store import Store
 
 __all__ = ["sweep"]
 
-# A header, with kind, flags and salt as one number.
-_HEADER = Struct("<IIIIIIQqQ")
-
 
 def sweep(store: Store, segment: RawSegment, position: int) -> tuple[int, int]:
     """Take in plain batches of messages from ``position`` on: right ones of known channels, each
@@ -38,9 +36,9 @@ def sweep(store: Store, segment: RawSegment, position: int) -> tuple[int, int]:
     and the highest durable mark of those taken.
     """
     buffer, size, here = segment.map, segment.size, log_position(segment.first, 0)
-    unpack, last = _HEADER.unpack_from, size - HEADER_BYTES
-    plain = MESSAGES | segment.salt << 16
-    plain_with_meta = plain | META << 8
+    unpack, last = HEADER_BY_SHAPE.unpack_from, size - HEADER_BYTES
+    plain = shape_of(MESSAGES, 0, segment.salt)
+    plain_with_meta = shape_of(MESSAGES, META, segment.salt)
     known: dict[int, tuple[ChannelState, array[int]]] = {}
     durable, newest = 0, store.time_ns
     # A slice of it copies nothing.
@@ -75,8 +73,10 @@ def sweep(store: Store, segment: RawSegment, position: int) -> tuple[int, int]:
                 break
             positions.append(position)
             state.next_offset = next_offset
-            newest = max(newest, time_ns)
-            durable = max(durable, mark)
+            if time_ns > newest:  # noqa: PLR1730 - a call takes longer
+                newest = time_ns
+            if mark > durable:  # noqa: PLR1730
+                durable = mark
             position = end
     store.time_ns = newest
     for state, positions in known.values():

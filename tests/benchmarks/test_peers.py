@@ -11,6 +11,8 @@ from benchmarks.peers import PEERS, Peer
 from benchmarks.peers.base import Ability
 from benchmarks.settings import SHAPES
 
+from .presence import want
+
 SHAPE = SHAPES["B"]
 ITEMS = list(map(SHAPE.make, range(5)))
 
@@ -22,8 +24,7 @@ def able(ability: Ability) -> list[type[Peer]]:
 @pytest.fixture
 def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
     kind: type[Peer] = request.param
-    if missing := kind.missing():
-        pytest.skip(f"{kind.name}: {missing}")
+    want(kind)
     with kind(tmp_path, SHAPE) as opened:
         yield opened
 

@@ -20,6 +20,8 @@ from benchmarks.report import claims, table
 from benchmarks.settings import SHAPES, Settings
 from benchmarks.workloads import WORKLOADS, share_seconds
 
+from .presence import want
+
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_every_case_of_every_workload_runs(workload: ModuleType, tmp_path: Path) -> None:
@@ -39,8 +41,7 @@ def test_every_case_of_every_workload_runs(workload: ModuleType, tmp_path: Path)
 def test_as_many_threads_can_follow_as_a_whole_run_has(kind: type[Peer], tmp_path: Path) -> None:
     """A client of Redis has a hundred connections: with its publisher a hundred followers were
     one too many, and a run ended after eight minutes."""
-    if missing := kind.missing():
-        pytest.skip(f"{kind.name}: {missing}")
+    want(kind)
     whole = Settings(folder=tmp_path)
     found = fan.to_threads(kind, replace(whole, fan_thread_messages=1))
     assert found["deliveries/s"] > 0

@@ -7,7 +7,8 @@ import pytest
 import chanlog
 from chanlog.host import DiskFolder
 from chanlog.storage import reading, recovery
-from chanlog.storage.segment import ClusteredSegment, RawSegment
+from chanlog.storage.clustered import ClusteredSegment
+from chanlog.storage.segment import RawSegment
 from chanlog.storage.verifying import verify_folder
 
 from ..storage.worlds import files_of, fixed_host, open_log, tell

@@ -141,3 +141,11 @@ def test_offsets_end_where_they_end(count):
         )
         assert (read_header(content, 0, len(content), 1) is not None) == is_right
     assert OFFSET_MAX == 2**62
+
+
+@given(st.binary(min_size=HEADER_BYTES, max_size=HEADER_BYTES))
+def test_a_header_in_other_pieces(content):
+    """What compares kind, flags and salt in one step reads the same header."""
+    checksum, kind, flags, salt, *rest = HEADER.unpack(content)
+    shape = batch.shape_of(kind, flags, salt)
+    assert batch.HEADER_BY_SHAPE.unpack(content) == (checksum, shape, *rest)

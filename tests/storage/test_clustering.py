@@ -13,7 +13,7 @@ import pytest
 
 import chanlog
 from chanlog.host import DiskFolder
-from chanlog.storage import segment as segments
+from chanlog.storage import clustered as segments
 from chanlog.storage.maintenance import maintain
 from chanlog.storage.snapshot import write_catalog
 

@@ -14,10 +14,11 @@ from chanlog.format.batch import HEADER, MESSAGES, META
 from chanlog.format.body import encode_meta
 from chanlog.format.payload import pack
 from chanlog.storage import clustering
+from chanlog.storage.clustered import ClusteredSegment
 from chanlog.storage.gathering import BATCH_BYTES_MAX, gather
 from chanlog.storage.maintenance import maintain
 from chanlog.storage.reading import RUN_COUNT_MAX
-from chanlog.storage.segment import ClusteredSegment, RawSegment
+from chanlog.storage.segment import RawSegment
 
 from .forged import SALT, Forged
 from .worlds import contents, fixed_host, folder_of, open_image, open_log

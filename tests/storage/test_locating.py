@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import chanlog
+from chanlog.storage import clustered as segments
 from chanlog.storage import reading
-from chanlog.storage import segment as segments
+from chanlog.storage.clustered import ClusteredSegment
 from chanlog.storage.maintenance import maintain
 from chanlog.storage.reading import Reader
-from chanlog.storage.segment import ClusteredSegment
 
 from .worlds import open_log
 

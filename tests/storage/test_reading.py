@@ -9,8 +9,8 @@ import pytest
 
 import chanlog
 from chanlog.format.batch import HEADER_BYTES
+from chanlog.storage.clustered import ClusteredSegment
 from chanlog.storage.run import Run
-from chanlog.storage.segment import ClusteredSegment
 
 from ..support import datas, offsets, take
 from .worlds import open_log

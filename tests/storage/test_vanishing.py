@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from chanlog.host import DiskFolder
+from chanlog.storage.clustered import ClusteredSegment, MapBudget
 from chanlog.storage.following import relist
 from chanlog.storage.maintenance import maintain
-from chanlog.storage.segment import ClusteredSegment, MapBudget
 
 from ..support import datas
 from .worlds import fixed_host, open_log

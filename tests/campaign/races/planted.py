@@ -9,7 +9,8 @@ from unittest import mock
 
 from chanlog.channels.subscription import EmbeddedSubscription
 from chanlog.storage import clustering, syncing
-from chanlog.storage.segment import ClusteredSegment, RawSegment, log_position
+from chanlog.storage.clustered import ClusteredSegment
+from chanlog.storage.segment import RawSegment, log_position
 from chanlog.storage.store import Store
 
 __all__ = ["PLANTED", "Planted"]

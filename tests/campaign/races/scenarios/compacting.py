@@ -7,7 +7,7 @@ from typing import Any
 from unittest import mock
 
 import chanlog
-from chanlog.storage import segment as segments
+from chanlog.storage import clustered as segments
 from chanlog.storage.clustering import cluster
 from chanlog.storage.maintenance import compact
 from chanlog.storage.snapshot import write_catalog
