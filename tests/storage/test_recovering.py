@@ -543,6 +543,21 @@ def test_a_tail_is_kept_aside_and_zeros_are_left() -> None:
     assert aside.read(0, ROOM) == bytes(segment.content[at:])
 
 
+def test_all_segments_behind_a_torn_tail_go_with_it() -> None:
+    """Each of them is kept aside, and none is left for the next opening to go on in."""
+    first, second, third = written("0"), Forged(2), Forged(3)
+    at = first.message(1, "1")
+    first.zero(first.end - 1, first.end)
+    second.message(2, "2")
+    third.message(3, "3")
+    folder = forged_log(first, second, third)
+    with open_image(folder) as log:
+        assert torn(log) == [(at, first.end), (0, second.end), (0, third.end)]
+        assert [segment.first for segment in log._store.segments] == [1]
+        assert seen(log) == ["0"]
+    assert not {second.name, third.name} & set(folder.names())
+
+
 def test_what_was_created_and_never_written_is_not_kept() -> None:
     """A segment of which only the header came to the disk, behind one that nothing ends."""
     first, second = written("0"), Forged(2)
