@@ -371,3 +371,21 @@ def test_small_ones_are_decoded_in_one_call(monkeypatch: pytest.MonkeyPatch) -> 
         joined.clear()
         single_payloads(content * 2, [0, len(content)])
         assert bool(joined) == expected
+
+
+def test_one_message_is_no_array_of_one() -> None:
+    """Not even where a column of its meta is a list, as chanlog itself never writes it."""
+    packed, meta = pack("m"), (None, ["t"], *NO_META[2:])
+    flags, body = merge([(1, 5, packed, meta)])
+    assert body.startswith(packed)
+    content = batch(body, flags)
+    assert [m.data for m in messages(content, 0, len(content), flags, 1, 0, 5)] == ["m"]
+
+
+def test_a_producer_is_not_carried_over() -> None:
+    """What it has written is kept as a record of its own, and the offsets of others may have come
+    in between."""
+    meta = (None, "t", None, None, None, 7, 1, 3)
+    flags, body = merge([(1, 5, pack("a"), meta), (1, 6, pack("b"), meta)])
+    content = batch(body, flags, count=2)
+    assert read_meta(content, 0, len(content), flags)[5:] == (None, None, None)

@@ -270,3 +270,37 @@ def test_a_packer_is_used_again_and_never_twice_at_once(monkeypatch):
     with pytest.raises(PayloadError):
         pack(Odd())
     assert pool == []
+
+
+def within(depth, value, around=lambda value: [value]):
+    """``value`` below so many levels of its own."""
+    for _ in range(depth):
+        value = around(value)
+    return value
+
+
+@pytest.mark.parametrize("count", [2, 20, 70_000])
+@pytest.mark.parametrize("kind", ["array", "map"])
+def test_a_wide_level_among_deep_ones(kind, count):
+    """The slow decoder takes an array or a map of each size apart by itself: handed to the fast one
+    it would be too deep again."""
+    deep = within(300, "x")
+    rest = [None] * (count - 1)
+    wide = [deep, *rest] if kind == "array" else {0: deep, **dict(enumerate(rest, 1))}
+    found = unpack(b"\x91" * 300 + pack(wide))
+    assert repr(found) == repr(within(300, wide))
+
+
+@pytest.mark.parametrize("around", [lambda value: [value], lambda value: {"k": value}])
+def test_what_is_wrong_far_inside_is_named(around):
+    """It is not taken for nested too deeply before it is."""
+    with pytest.raises(PayloadError) as raised:
+        pack(within(300, object(), around))
+    assert raised.value.kind is object
+
+
+def test_a_map_that_holds_itself():
+    itself = {}
+    itself["k"] = itself
+    with pytest.raises(PayloadError, match="nested too deeply, or holds itself"):
+        pack(itself)
