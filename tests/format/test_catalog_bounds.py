@@ -12,7 +12,15 @@ import pytest
 
 from chanlog.errors import FormatError
 from chanlog.format import catalog_layout
-from chanlog.format.catalog import HEADER, RECORD, SEGMENT, WORD, Catalog
+from chanlog.format.catalog import (
+    HEADER,
+    NAME_BYTES_MAX,
+    RECORD,
+    SEGMENT,
+    WORD,
+    Catalog,
+    Entry,
+)
 from chanlog.format.catalog_build import _is_rewrite_cheaper
 from chanlog.format.catalog_layout import NAME, NAME_POSITION, REMOVED, Header, Sections
 
@@ -253,3 +261,59 @@ def test_an_empty_catalog_has_no_ids() -> None:
     sections = Sections(make())
     assert (sections.id_first, sections.id_last, sections.stride) == (0, 0, 1)
     assert sections.slot_of(0) is None
+
+
+def test_what_is_wrong_under_right_checksums_is_told_where_it_is() -> None:
+    """Whoever looks for what has written it begins there."""
+    sections = Sections(small())
+    records, order = sections.records_at + RECORD.size, sections.order_at + WORD.size
+    second = sections.record(1)
+    slots = struct.pack("<2I", sections.slot_at(1), sections.slot_at(0))
+    tail = list(sections.directory().values())[1]
+    words = sections.words_at + WORD.size * tail.first
+    heap = sections.heap_at + second.name_at
+    for catalog, word, position in (
+        (astray(records, RECORD.pack(*second._replace(state=7))), "live or removed", records),
+        (astray(records, RECORD.pack(*second._replace(id=0))), "ids ascend", records),
+        (
+            astray(records, RECORD.pack(*second._replace(name_bytes=NAME_BYTES_MAX + 1))),
+            "not too long",
+            records,
+        ),
+        (astray(heap, b"\xff"), "not UTF-8", None),
+        (Catalog(with_header(live=sections.header.slots)), "counts are right", 48),
+        (Catalog(with_header(garbage_bytes=1)), "garbage is counted", 96),
+        (astray(sections.order_at, slots), "names ascend", order),
+        (astray(words, struct.pack("<2I", 5, 0)), "ascend", words),
+        (astray(words + WORD.size, struct.pack("<I", 2)), "last stop", words),
+    ):
+        with pytest.raises(FormatError, match=word) as raised:
+            catalog.check()
+        assert raised.value.position == position
+
+
+def test_the_longest_name() -> None:
+    catalog = Catalog(make(changed=[entry(1, "n" * NAME_BYTES_MAX)]))
+    catalog.check()
+    assert catalog.find("n" * NAME_BYTES_MAX) is not None
+
+
+def test_the_length_of_a_catalog_in_whatever_memory_it_lies() -> None:
+    """Upkeep compares it with what was sealed since."""
+    data = small()
+    assert len(data) % 4 == 0
+    for memory in (data, memoryview(data), memoryview(data).cast("I")):
+        catalog = Catalog(memory)
+        assert catalog.size_bytes == len(data)
+        assert list(catalog.names()) == list(Catalog(data).names())
+
+
+def test_an_entry_is_visible_and_has_no_extra_unless_it_is_said() -> None:
+    known = Entry(1, "a", 0, 0, 0, 0)
+    assert (known.flags, known.extra) == (0, b"")
+
+
+def test_a_catalog_that_was_taken_unread_is_compared_when_it_is_checked() -> None:
+    catalog = Catalog(small()[:-1] + b"x", verify=False)
+    with pytest.raises(FormatError, match="does not match its checksum"):
+        catalog.check()

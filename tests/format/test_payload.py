@@ -279,16 +279,23 @@ def within(depth, value, around=lambda value: [value]):
     return value
 
 
-@pytest.mark.parametrize("count", [2, 20, 70_000])
-@pytest.mark.parametrize("kind", ["array", "map"])
-def test_a_wide_level_among_deep_ones(kind, count):
-    """The slow decoder takes an array or a map of each size apart by itself: handed to the fast one
-    it would be too deep again."""
-    deep = within(300, "x")
-    rest = [None] * (count - 1)
-    wide = [deep, *rest] if kind == "array" else {0: deep, **dict(enumerate(rest, 1))}
-    found = unpack(b"\x91" * 300 + pack(wide))
-    assert repr(found) == repr(within(300, wide))
+@pytest.mark.parametrize(
+    ("head", "count"),
+    [
+        (b"\x92", 2), (b"\xdc\x00\x14", 20), (b"\xdd\x00\x01\x11\x70", 70_000),
+        (b"\x82", 2), (b"\xde\x00\x14", 20), (b"\xdf\x00\x01\x11\x70", 70_000),
+    ],
+)  # fmt: skip
+def test_a_wide_level_above_a_deep_one(head, count):
+    """The slow decoder takes an array or a map of each size apart by itself: handed to the quick
+    one it would be too deep again."""
+    deep = b"\x91" * 600 + b"\xc0"
+    is_map = head[0] & 0xF0 == 0x80 or head[0] > 0xDD
+    packed = [pack(number) * is_map + b"\xc0" for number in range(1, count)]
+    found = unpack(head + b"\x00" * is_map + deep + b"".join(packed))
+    assert type(found) is (dict if is_map else list)
+    assert len(found) == count
+    assert repr(found[0]) == repr(within(600, None))
 
 
 @pytest.mark.parametrize("around", [lambda value: [value], lambda value: {"k": value}])

@@ -340,3 +340,11 @@ def test_an_index_that_is_in_no_file():
     assert [index.find(id) for id in (1, 2, 3, 7, 8)] == [None, entries[0], None, entries[1], None]
     empty = segment.Index.of([], 64)
     assert (list(empty), empty.find(1)) == ([], None)
+
+
+def test_what_is_reserved_is_zero() -> None:
+    """A later version may give it a meaning, and then tells by it who wrote."""
+    assert [segment.SEGMENT_HEADER.unpack(HEADER)[place] for place in (3, 8)] == [0, 0]
+    assert segment.MARKER.unpack(MARKER)[2:4] == (0, 0)
+    footer = segment.encode_footer([], index_position=64, control_stop=64, messages=0)
+    assert segment.FOOTER.unpack(footer)[7:9] == (0, 0)
