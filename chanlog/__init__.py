@@ -1,7 +1,9 @@
 """Durable, named, two-way channels for long-running processes: an embedded log, no server."""
 
+from .capabilities import Capabilities
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
+from .group import Delivery, Group, GroupInfo
 from .interface import (
     Channel,
     ChannelInfo,
@@ -20,11 +22,15 @@ from .options import Retention
 __version__ = "0.1.0"
 
 __all__ = [
+    "Capabilities",
     "Channel",
     "ChannelInfo",
     "Cursor",
+    "Delivery",
     "Frame",
     "Gap",
+    "Group",
+    "GroupInfo",
     "Log",
     "Message",
     "Producer",

@@ -17,6 +17,7 @@ __all__ = [
     "ChanlogError",
     "CommitBehind",
     "CorruptionError",
+    "Disconnected",
     "DiskFull",
     "EndOfChannel",
     "FormatError",
@@ -25,6 +26,7 @@ __all__ = [
     "HandleClosed",
     "InvalidName",
     "InvalidOption",
+    "LeaseLost",
     "LogClosed",
     "LogFailed",
     "LogLocked",
@@ -40,6 +42,7 @@ __all__ = [
     "SequenceGap",
     "UnexpectedOffset",
     "UnknownOffset",
+    "Unsupported",
 ]
 
 
@@ -191,6 +194,37 @@ class SequenceExpired(ChanlogError):
     producer: str
     sequence: int
     oldest: int
+
+
+class LeaseLost(ChanlogError):
+    """The lease of a delivery is over: the message was, or will be, delivered to another consumer
+    of ``group``, or is done with. What this consumer did may be done twice."""
+
+    channel: str
+    group: str
+    offset: int
+
+
+# What an engine across a network adds.
+
+
+class Unsupported(ChanlogError, NotImplementedError):
+    """The engine cannot do this. ``engine`` and ``feature`` name both; ``log.capabilities`` has
+    what it can."""
+
+    engine: str
+    feature: str
+
+
+class Disconnected(ChanlogError, ConnectionError):
+    """The engine cannot be reached, and trying again until the time-out did not help.
+
+    ``happened`` is ``False`` if it is certain that nothing was done, and ``None`` if it may have
+    been: then a retry may double, unless a producer's sequence or ``expect=`` guards it.
+    """
+
+    engine: str
+    happened: bool | None
 
 
 # The state of a handle, a log, a directory.

@@ -14,10 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from .capabilities import Capabilities
+from .group import Group, GroupInfo
 from .message import Message
 from .options import Retention
 
@@ -41,8 +43,9 @@ class ChannelInfo:
     ``start_offset`` is the first offset still readable, ``end_offset`` the next one to be written,
     ``durable_offset`` the one below which everything survives power loss. ``created`` is ``None``
     while the channel does not exist; ``last`` is the time of the last message, if there was one.
-    ``cursors`` maps names to positions, ``producers`` names to (epoch, next sequence).
-    ``parent`` is (name or ``None`` if deleted, offset) for a fork.
+    ``cursors`` maps names to positions, ``producers`` names to (epoch, next sequence), ``groups``
+    names to what they are at. ``parent`` is (name or ``None`` if deleted, offset) for a fork.
+    ``stored`` is how many messages there are where offsets are not dense, else ``None``.
     """
 
     name: str
@@ -57,11 +60,13 @@ class ChannelInfo:
     cursors: Mapping[str, int] = field(default_factory=dict)
     producers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     parent: tuple[str | None, int] | None = None
+    groups: Mapping[str, GroupInfo] = field(default_factory=dict)
+    stored: int | None = None
 
     @property
     def count(self) -> int:
         """How many messages can be read."""
-        return self.end_offset - self.start_offset
+        return self.end_offset - self.start_offset if self.stored is None else self.stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -532,6 +537,28 @@ class Channel(ABC):
         """``producer`` without blocking the event loop."""
 
     @abstractmethod
+    def group(
+        self,
+        name: str,
+        *,
+        lease: timedelta | float = 30.0,
+        deliveries_max: int | None = None,
+        dead_letter: str | None = None,
+        by_key: bool = False,
+    ) -> Group:
+        """One consumer of the group ``name``, which begins at the start offset. Costs nothing and
+        stores nothing until the first ``get``.
+
+        A delivery that is neither done nor given back within ``lease`` (or seconds) is delivered
+        again. After ``deliveries_max`` deliveries it is not: it is published to the channel
+        ``dead_letter`` (with ``headers`` that say where it came from; without a name it is
+        dropped) and counted as ``dead``. With ``by_key`` a message is delivered only when none
+        before it with the same ``key`` is pending or waiting. These options hold for whoever
+        gives them; consumers of one group should agree. Raises ``InvalidName``,
+        ``InvalidOption``.
+        """
+
+    @abstractmethod
     def info(self) -> ChannelInfo:
         """One consistent snapshot of the channel's state, whether it exists yet or not. Raises
         ``ChannelDeleted`` if what this handle stood for was deleted."""
@@ -657,9 +684,14 @@ class Frame(ABC):
 
 
 class Log(ABC):
-    """The store: named channels in one directory, or in memory."""
+    """The store: named channels in one directory, in memory, or on an engine across a network."""
 
     __slots__ = ()
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this log can do. Never waits."""
 
     @abstractmethod
     def channel(self, name: str, *, sender: str | None = None) -> Channel:

@@ -13,7 +13,8 @@ from re import compile as compile_pattern
 from typing import Any, Literal
 from weakref import WeakSet
 
-from .channels.channel import EmbeddedChannel
+from .capabilities import Capabilities
+from .channels.channel import CAPABILITIES, EmbeddedChannel
 from .channels.committing import Committer
 from .channels.following import Follower
 from .channels.frame import EmbeddedFrame
@@ -163,6 +164,10 @@ class EmbeddedLog(Log):
             store.follow = lambda: follow(store)
             store.relist = lambda: relist(store)
         _open_logs.add(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
 
     @property
     def path(self) -> Path | None:

@@ -48,7 +48,8 @@ CHAPTERS = {
     "Cursor": ["Cursor"],
     "Producer": ["Producer"],
     "Frame": ["Frame"],
-    "State and options": ["ChannelInfo", "Statistics", "Retention"],
+    "Group": ["Group", "Delivery", "GroupInfo"],
+    "State and options": ["Capabilities", "ChannelInfo", "Statistics", "Retention"],
 }
 
 # What users meet and do not import: shown at the end of a chapter.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from ..capabilities import Capabilities
 from ..errors import (
     ChanlogError,
     ChannelExists,
@@ -29,6 +30,7 @@ from ..format.batch import (
 from ..format.body import encode_meta
 from ..format.payload import pack
 from ..format.records import encode_record
+from ..group import Group
 from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
 from ..options import NO_RETENTION, Retention, check_name
 from ..storage.refusals import sealed
@@ -46,10 +48,23 @@ from .waking import Filter
 if TYPE_CHECKING:
     from .committing import Committer
 
-__all__ = ["EmbeddedChannel"]
+__all__ = ["CAPABILITIES", "EmbeddedChannel"]
 
 _METAS_MAX = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CAPABILITIES = Capabilities(
+    engine="embedded",
+    dense_offsets=True,
+    durable=True,
+    frames=True,
+    forks=True,
+    producers=True,
+    groups=False,
+    group_order=False,
+    compaction=True,
+    retention=frozenset({"age", "count", "bytes", "ttl", "expires_at"}),
+)
 
 
 class EmbeddedChannel(Channel):
@@ -297,6 +312,18 @@ class EmbeddedChannel(Channel):
                 return EmbeddedProducer(self, self._committer, name, epoch)
 
     # State.
+
+    def group(
+        self,
+        name: str,
+        *,
+        lease: timedelta | float = 30.0,
+        deliveries_max: int | None = None,
+        dead_letter: str | None = None,
+        by_key: bool = False,
+    ) -> Group:
+        CAPABILITIES.need("groups")
+        raise NotImplementedError
 
     def info(self) -> ChannelInfo:
         found, unseen = self._info()

@@ -36,4 +36,6 @@ def test_ci_takes_its_command_from_the_readme() -> None:
     ]
     assert found == [setup_commands(ROOT / "README.md")[1]]
     # CI has no other way of running all tests; a part may run again with more installed.
-    assert not re.search(r"^[^#]*\bpytest\b(?! tests/)", script.replace(pattern[0], ""), re.MULTILINE)
+    assert not re.search(
+        r"^[^#]*\bpytest\b(?! tests/)", script.replace(pattern[0], ""), re.MULTILINE
+    )

@@ -15,7 +15,7 @@ import pytest
 from .sources import Source, source, sources
 
 FLOORS = ("words", "format", "host", "storage", "channels", "log", "package", "faces")
-WORDS = frozenset({"message", "errors", "options", "interface"})
+WORDS = frozenset({"capabilities", "errors", "group", "interface", "message", "options"})
 FACES = frozenset({"cli", "testing", "web", "remote", "engines", "__main__"})
 
 # What the format floor may import from the standard library: modules that compute and nothing
