@@ -35,6 +35,12 @@ def test_a_marker_comes_back():
     assert segment.read_marker(MARKER) == (b"0123456789abcdef", 77)
 
 
+def test_what_is_kept_for_later_is_zero():
+    """A later version can only give it a meaning if every older one has written the same."""
+    assert (HEADER[12:16], HEADER[56:60]) == (bytes(4), bytes(4))
+    assert MARKER[10:16] == bytes(6)
+
+
 def test_every_bit_counts():
     # What says that it is newer may have its checksum elsewhere, so it is refused as such.
     refused = (FormatError, FormatTooNew)
