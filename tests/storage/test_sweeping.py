@@ -10,6 +10,7 @@ import pytest
 
 import chanlog
 from chanlog.format.batch import ENDED, MESSAGES, META, SEQUENCED
+from chanlog.format.body import encode_meta
 from chanlog.format.payload import pack
 from chanlog.storage import recovery
 from chanlog.storage.segment import RawSegment
@@ -116,7 +117,10 @@ def test_most_of_a_segment_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(recovery.Recoverer, "_apply", noting)
     segment = written(*map(str, range(100)))
-    with open_image(forged_log(segment, room=1 << 14)) as log:
-        assert log.channel("a").info().end_offset == 100
+    body = pack("typed") + encode_meta(None, "token")
+    for offset in range(100, 200):
+        segment.batch(MESSAGES, body, flags=META, base=offset, count=1)
+    with open_image(forged_log(segment, room=1 << 15)) as log:
+        assert log.channel("a").info().end_offset == 200
     # Only the record that made the channel.
     assert slow == [64]
