@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
+from .errors import LeaseLost
 from .message import Message
 
-__all__ = ["Delivery", "Group", "GroupInfo"]
+__all__ = ["Delivery", "Group", "GroupInfo", "dead_letter_headers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +33,29 @@ class GroupInfo:
     dead: int
 
 
+def dead_letter_headers(
+    message: Message, channel: str, group: str, deliveries: int
+) -> dict[str, Any]:
+    """The headers of a message that is published again as a dead letter: its own, and where it
+    comes from."""
+    return {
+        **(message.headers or {}),
+        "dead-letter-channel": channel,
+        "dead-letter-group": group,
+        "dead-letter-offset": message.offset,
+        "dead-letter-deliveries": deliveries,
+    }
+
+
 class Delivery(ABC):
     """One message, handed to one consumer for the time of its lease.
 
     ``deliveries`` counts how often it was delivered, this time included. As a context manager it
-    is done at the end of the block, and given back at once when the block raises. Every method
-    raises ``LeaseLost`` if the lease ran out and another consumer has it, or had it; doing the
-    same thing twice through one object is fine.
+    is done at the end of the block, and given back at once when the block raises, unless the block
+    has done either itself. Every method raises ``LeaseLost`` if the lease ran out and another
+    consumer has it, or had it, or if this one has given it back or is done with it; doing the same
+    thing twice through one object is fine. A lease that ran out while nobody else wanted the
+    message is still good.
     """
 
     __slots__ = ()
@@ -76,7 +94,9 @@ class Delivery(ABC):
         if kind is None:
             self.ack()
         else:
-            self.nak()
+            # What the block raises says more than that somebody else has the message already.
+            with suppress(LeaseLost):
+                self.nak()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +105,8 @@ class Delivery(ABC):
         if kind is None:
             await self.aack()
         else:
-            await self.anak()
+            with suppress(LeaseLost):
+                await self.anak()
 
 
 class Group(ABC):

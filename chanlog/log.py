@@ -26,6 +26,7 @@ from .interface import Frame, Log, Statistics
 from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name
 from .storage.applying import wake
 from .storage.clustered import ClusteredSegment
+from .storage.companions import BEHIND_COMPANIONS
 from .storage.following import follow, relist
 from .storage.maintenance import close_files, compact
 from .storage.opening import open_store
@@ -198,14 +199,15 @@ class EmbeddedLog(Log):
         return self._names(literal, matches)
 
     def _names(self, prefix: str, matches: Callable[[str], Any] | None) -> Iterator[str]:
-        after = None
+        # The companions of consumer groups come first, and are nobody's business.
+        after = BEHIND_COMPANIONS
         while names := self._page(prefix, after):
             self._committer.confirm()
             after = names[-1]
             yield from names if matches is None else filter(matches, names)
         self._committer.confirm()
 
-    def _page(self, prefix: str, after: str | None) -> list[str]:
+    def _page(self, prefix: str, after: str) -> list[str]:
         store = self._store
         store.check_open()
         store.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -20,7 +20,6 @@ from ..format.batch import (
     CHECKSUM_BYTES_HELD,
     CONFIGURED,
     CREATED,
-    DELETED,
     ENDED,
     MESSAGES,
     META,
@@ -32,13 +31,15 @@ from ..format.payload import pack
 from ..format.records import encode_record
 from ..group import Group
 from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
-from ..options import NO_RETENTION, Retention, check_name
+from ..options import Retention, check_name
+from ..storage.companions import Joined, check_group_name, deletion
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import MAPPED_BYTES_MAX, Draft, Store
-from ..storage.syncing import awaits_show, durable_end
 from .cursor import EmbeddedCursor
+from .describing import describe
 from .encoding import check_meta, encode_batches, too_large
+from .group import EmbeddedGroup, terms_of
 from .producer import EmbeddedProducer, Outrun, open_producer
 from .replay import EmbeddedReplay
 from .starting import start_offset
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["CAPABILITIES", "EmbeddedChannel"]
 
 _METAS_MAX = 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CAPABILITIES = Capabilities(
     engine="embedded",
@@ -60,8 +60,8 @@ CAPABILITIES = Capabilities(
     frames=True,
     forks=True,
     producers=True,
-    groups=False,
-    group_order=False,
+    groups=True,
+    group_order=True,
     compaction=True,
     retention=frozenset({"age", "count", "bytes", "ttl", "expires_at"}),
 )
@@ -322,8 +322,8 @@ class EmbeddedChannel(Channel):
         dead_letter: str | None = None,
         by_key: bool = False,
     ) -> Group:
-        CAPABILITIES.need("groups")
-        raise NotImplementedError
+        terms = terms_of(self.name, lease, deliveries_max, dead_letter, by_key)
+        return EmbeddedGroup(self, self._committer, check_group_name(name), terms)
 
     def info(self) -> ChannelInfo:
         found, unseen = self._info()
@@ -336,44 +336,8 @@ class EmbeddedChannel(Channel):
         return found
 
     def _info(self) -> tuple[ChannelInfo, bool]:
-        """The snapshot, and whether it tells of messages that do not show yet.
-
-        Under ``always`` a cursor moves at once, and messages show when they are durable. Where
-        that may have been one frame, the snapshot has both as they will be once it may be told.
-        """
         state = self.state
-        store = self._store
-        with store.lock:
-            end, ended = state.end_offset, state.ended
-            unseen = awaits_show(store, state)
-            if unseen:
-                end, ended = state.next_offset, state.sealed
-            parent = None
-            if state.parent is not None:
-                origin = store.table.find_id(state.parent[0])
-                gone = origin is None or origin.deleted
-                parent = (None if gone or origin is None else origin.name, state.parent[1])
-            retention = NO_RETENTION if state.retention is None else None
-            has_messages = end > (parent[1] if parent else 0)
-            found = ChannelInfo(
-                name=state.name,
-                exists=bool(state.id),
-                ended=ended,
-                start_offset=state.start_offset,
-                end_offset=end,
-                durable_offset=end if unseen else durable_end(store, state, end),
-                created=to_datetime(state.created_ns) if state.id else None,
-                last=to_datetime(state.time_ns) if has_messages else None,
-                retention=store.options.retention
-                if retention is not None
-                else Retention.from_record(state.retention or {}),
-                cursors=dict(sorted(state.cursors.items())),
-                producers={
-                    name: (producer.epoch, producer.sequence_below(end))
-                    for name, producer in sorted(state.producers.items())
-                },
-                parent=parent,
-            )
+        found, unseen = describe(self._store, self._committer.lessors, state)
         if state.deleted:
             raise self._deleted(state)
         return found, unseen
@@ -420,13 +384,20 @@ class EmbeddedChannel(Channel):
         if self._state is not None and self._state.deleted:
             return []
         state = self.state
-        return [Draft(state, DELETED, b"")] if state.id else []
+        with self._store.lock:
+            return deletion(self._store.table, state) if state.id else []
 
     def delete(self) -> None:
-        self._committer.submit(self._deletion(), False)
+        while True:
+            with suppress(Joined):
+                self._committer.submit(self._deletion(), False)
+                return
 
     async def adelete(self) -> None:
-        await self._committer.asubmit(self._deletion(), False)
+        while True:
+            with suppress(Joined):
+                await self._committer.asubmit(self._deletion(), False)
+                return
 
     def _forking(self, name: str, at: int | None) -> tuple[EmbeddedChannel, Draft]:
         state = self.state
@@ -486,8 +457,3 @@ class Trimmed(Exception):
 def _is_large(body: bytes) -> bool:
     """Whether what is to be durable is better written through the file than into the map."""
     return len(body) > MAPPED_BYTES_MAX
-
-
-def to_datetime(time_ns: int) -> datetime:
-    """Nanoseconds since 1970 as an aware ``datetime`` in UTC."""
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)

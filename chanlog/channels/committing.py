@@ -21,6 +21,7 @@ from ..storage.syncing import (
     telling_position,
 )
 from .background import Background
+from .leasing import Lessors
 
 __all__ = ["Committer"]
 
@@ -46,6 +47,7 @@ class Committer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.lessors = Lessors(store)
         self._interval = nanoseconds(store.options.sync_interval, "sync_interval") / 1e9
         self._queue: SimpleQueue[Request | bool] = SimpleQueue()
         self._background = Background(self._run, "chanlog-sync")
@@ -76,6 +78,10 @@ class Committer:
     def confirm(self, *, messages: bool = False) -> None:
         """Under ``always``, wait until what can be seen now may be told."""
         confirm(self._store, messages=messages)
+
+    def settle(self, ticket: int) -> None:
+        """Wait until the log is durable up to the position ``ticket``."""
+        commit(self._store, ticket)
 
     def append(
         self,
@@ -145,6 +151,10 @@ class Committer:
     async def aconfirm(self, *, messages: bool = False) -> None:
         """``confirm`` without blocking the event loop."""
         await self._until_durable(telling_position(self._store, messages=messages))
+
+    async def asettle(self, ticket: int) -> None:
+        """``settle`` without blocking the event loop."""
+        await self._until_durable(ticket)
 
     async def async_(self) -> None:
         """``sync`` without blocking the event loop."""

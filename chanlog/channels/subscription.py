@@ -22,7 +22,15 @@ from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import Store
 from ..storage.syncing import confirm, durable_end
-from .waking import ChannelListeners, Filter, Tail, TaskWaiter, ThreadWaiter
+from .waking import (
+    ChannelListeners,
+    Filter,
+    Tail,
+    TaskWaiter,
+    ThreadWaiter,
+    listeners_of,
+    stop_waiting,
+)
 
 __all__ = ["EmbeddedSubscription", "check_offset", "check_timeout", "unknown_offset"]
 
@@ -66,13 +74,7 @@ class EmbeddedSubscription(Subscription):
 
     def _listeners(self) -> ChannelListeners:
         """The listeners of the channel, made if there are none. With the store's lock held."""
-        listeners = self._state.listeners
-        if listeners is None:
-            # Listed first: of a signal in between nothing is left but an entry that says nothing.
-            self._store.listening.add(self._state)
-            listeners = self._state.listeners = ChannelListeners()
-        assert isinstance(listeners, ChannelListeners)
-        return listeners
+        return listeners_of(self._store, self._state)
 
     # Without waiting.
 
@@ -267,17 +269,7 @@ class EmbeddedSubscription(Subscription):
 
     def _unregister(self, waiter: ThreadWaiter | TaskWaiter) -> None:
         self._waiter = None
-        listeners = self._state.listeners
-        if not isinstance(listeners, ChannelListeners):
-            return
-        if waiter.abandoned or (waiter.woken and isinstance(waiter, ThreadWaiter)):
-            # A task that nobody holds is collected wherever the collector happens to run, also in
-            # a thread that has the lock already. And a thread that was woken need not queue for a
-            # lock that publishers are busy with: it keeps nothing alive.
-            listeners.forget(waiter)
-            return
-        with self._store.lock:
-            listeners.forget(waiter)
+        stop_waiting(self._store, self._state, waiter)
 
     # Loops.
 

@@ -14,8 +14,18 @@ from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from ..host import monotonic
+from ..storage.state import ChannelState
+from ..storage.store import Store
 
-__all__ = ["ChannelListeners", "Filter", "TaskWaiter", "ThreadWaiter"]
+__all__ = [
+    "ChannelListeners",
+    "Filter",
+    "TaskWaiter",
+    "ThreadWaiter",
+    "Waiter",
+    "listeners_of",
+    "stop_waiting",
+]
 
 
 class Filter:
@@ -301,3 +311,29 @@ class ChannelListeners:
         if self.total is None:
             self.total = Tail(end)
         return self.total
+
+
+def listeners_of(store: Store, state: ChannelState) -> ChannelListeners:
+    """The listeners of a channel, made if there are none. With the store's lock held."""
+    listeners = state.listeners
+    if listeners is None:
+        # Listed first: of a signal in between nothing is left but an entry that says nothing.
+        store.listening.add(state)
+        listeners = state.listeners = ChannelListeners()
+    assert isinstance(listeners, ChannelListeners)
+    return listeners
+
+
+def stop_waiting(store: Store, state: ChannelState, waiter: Waiter) -> None:
+    """``waiter`` does not wait on the channel any more, if it ever did."""
+    listeners = state.listeners
+    if not isinstance(listeners, ChannelListeners):
+        return
+    if waiter.abandoned or (waiter.woken and isinstance(waiter, ThreadWaiter)):
+        # A task that nobody holds is collected wherever the collector happens to run, also in
+        # a thread that has the lock already. And a thread that was woken need not queue for a
+        # lock that publishers are busy with: it keeps nothing alive.
+        listeners.forget(waiter)
+        return
+    with store.lock:
+        listeners.forget(waiter)

@@ -7,11 +7,12 @@ from contextlib import suppress
 from itertools import islice
 
 from ..errors import ChannelDeleted, CorruptionError, OffsetTrimmed
-from ..format.batch import DELETED, HEADER, TRIMMED
+from ..format.batch import HEADER, TRIMMED
 from ..format.body import payload_bytes, payload_sizes
 from ..format.records import encode_record
 from .clustered import ClusteredSegment, Segment
 from .clustering import keep_of
+from .companions import Joined, companions, deletion, is_companion
 from .reading import first_offset_since
 from .segment import RawSegment
 from .state import ChannelState
@@ -38,7 +39,7 @@ def apply_retention(store: Store) -> None:
             return
         for state in some:
             limits = state.retention if state.retention is not None else default
-            if limits and not state.deleted:
+            if limits and not state.deleted and not is_companion(state.name):
                 # What is damaged is kept: whoever reads it is told. And somebody else may have
                 # deleted or trimmed the channel meanwhile.
                 with suppress(CorruptionError, ChannelDeleted, OffsetTrimmed):
@@ -74,13 +75,18 @@ def _is_expired(state: ChannelState, limits: dict[str, int], now: int) -> bool:
 
 def _delete(store: Store, state: ChannelState, limits: dict[str, int], now: int) -> None:
     def check() -> None:
-        # Somebody may have published since it was looked at.
+        # Somebody may have published since it was looked at, or be at work on what was.
         if not _is_expired(state, limits, now):
             raise Spared
+        groups = companions(store.table, state).values()
+        if any(not _is_expired(group, limits, now) for group in groups):
+            raise Spared
 
+    with store.lock:
+        drafts = deletion(store.table, state, check)
     try:
-        submit(store, [Draft(state, DELETED, b"", check=check)])
-    except (Spared, ChannelDeleted):
+        submit(store, drafts)
+    except (Joined, Spared, ChannelDeleted):
         return
 
 
@@ -160,7 +166,9 @@ def trim_to_size(store: Store) -> None:
         for id, end in _ends(segment):
             with store.lock:
                 state = store.table.find_id(id)
-            if state is not None and not state.deleted and end > state.start_offset:
+            if state is None or is_companion(state.name):
+                continue
+            if not state.deleted and end > state.start_offset:
                 trim(store, state, min(end, state.end_offset))
 
 
