@@ -254,7 +254,7 @@ class EmbeddedLog(Log):
                 if state.listeners is not None
             )
             return Statistics(
-                channels=store.table.count,
+                channels=store.table.visible(),
                 channels_in_memory=len(store.table.changed),
                 segments=len(segments),
                 segments_clustered=sum(isinstance(s, ClusteredSegment) for s in segments),

@@ -104,10 +104,11 @@ class Lessor:
         self._check()
         # Asked before the end offset: what is published before an end is seen before it.
         ended = self.state.ended
-        ticket, dead = 0, self._group.dead
-        lease, wait_ns = None, None
+        ticket, lease, wait_ns = 0, None, None
+        waiters: list[Any] = []
         with self._lock:
             self._begin()
+            dead = self._group.dead
             if terms.by_key and self._group.lines is None:
                 self._group.line_up(self._key_of)
             now = self._now()
@@ -123,7 +124,9 @@ class Lessor:
                 due_ns = self._group.next_due(now)
                 wait_ns = None if due_ns is None else due_ns - now
             over = ended and self._group.is_done(self.state.end_offset)
-            waiters = self._end() if self._group.dead != dead else []
+            if self._group.dead != dead:
+                waiters = self._freed()
+            self._end()
         wake(waiters)
         return Look(lease, wait_ns, over and lease is None, ticket)
 
@@ -138,7 +141,8 @@ class Lessor:
                 return 0
             ticket = self._append([ACKED, offset])
             self._group.done(offset)
-            waiters = self._end()
+            waiters = self._freed()
+            self._end()
         wake(waiters)
         return ticket
 
@@ -153,9 +157,9 @@ class Lessor:
             due_ns = self._now() + delay_ns
             ticket = self._append([RETURNED, offset, due_ns, delay_ns])
             self._group.returned(offset, due_ns, delay_ns)
-            self._end()
             # Also with a delay: they may have been about to wait for longer.
             waiters = self._waiters.changed()
+            self._end()
         wake(waiters)
         return ticket
 
@@ -237,18 +241,21 @@ class Lessor:
             self._tidy()
         self._whole = False
 
-    def _end(self) -> list[Any]:
-        """After something has changed: returns whom to wake for what is available now."""
+    def _freed(self) -> list[Any]:
+        """Whom to wake because something has become available at once, or all is over."""
         group = self._group
-        if group.entries:
-            self._lessors.keep(self)
-        else:
-            self._lessors.let_go(self)
-        self._whole = True
         free = group.passed if group.lines is None else group.free
         if group.ready or free or (self.state.ended and group.is_done(self.state.end_offset)):
             return self._waiters.changed()
         return []
+
+    def _end(self) -> None:
+        """After something has changed."""
+        if self._group.entries:
+            self._lessors.keep(self)
+        else:
+            self._lessors.let_go(self)
+        self._whole = True
 
     def _claim(self, lease: Lease) -> bool:
         """Whether the message is still there for whom it was leased to. Raises ``LeaseLost``."""
@@ -379,7 +386,6 @@ class Lessor:
         count = message.missing if isinstance(message, Gap) else 1
         ticket = self._append([DELIVERED, offset, count, deliveries, due_ns])
         self._group.delivered(offset, count, deliveries, due_ns, message.key, 0)
-        self._lessors.keep(self)
         return ticket
 
     def _bury(self, message: Message, deliveries: int, dead_letter: str | None) -> int:

@@ -120,6 +120,7 @@ def build() -> argparse.ArgumentParser:
     _pub(command("pub", "writing", *_PUB))
     _tail(command("tail", "reading", *_TAIL))
     _cursors(command("cursors", "reading", *_CURSORS))
+    _groups(command("groups", "reading", *_GROUPS))
     _verify(command("verify", "reading", *_VERIFY))
     _trim(command("trim", "writing", *_TRIM))
     _rm(command("rm", "writing", *_RM))
@@ -201,7 +202,7 @@ def _ls(parser: argparse.ArgumentParser) -> None:
 _INFO = (
     "show the state of the log, or of one channel",
     "Of a log: what it holds, and what opening it found. Of a channel: offsets, times, retention, "
-    "cursors and producers.",
+    "cursors, producers and consumer groups.",
 )
 
 
@@ -296,6 +297,20 @@ def _cursors(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+_GROUPS = (
+    "list the consumer groups, and what they are at",
+    "All messages below the position are done with. Pending are being worked on, waiting are to be "
+    "delivered again, lag were never delivered, dead were given up.",
+)
+
+
+def _groups(parser: argparse.ArgumentParser) -> None:
+    _directory(parser)
+    _channel(parser, nargs="?", help="only of this channel")
+    _gaps(parser)
+    _json(parser)
+
+
 _VERIFY = (
     "walk every batch and check it",
     "Reads the whole directory and changes nothing. The exit status is 0 if all is well and 1 if "
@@ -328,7 +343,7 @@ def _trim(parser: argparse.ArgumentParser) -> None:
 
 
 _RM = (
-    "delete channels, with their cursors and producers",
+    "delete channels, with their cursors, producers and groups",
     "If one of the channels does not exist, none is deleted.",
 )
 

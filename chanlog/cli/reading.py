@@ -1,4 +1,5 @@
-"""The commands that only read: ls, info, tail, cursors, verify. They work on a live directory."""
+"""The commands that only read: ls, info, tail, cursors, groups, verify. They work on a directory
+that another process is writing."""
 
 from __future__ import annotations
 
@@ -14,9 +15,17 @@ from chanlog import ChannelInfo, ChannelNotFound, EndOfChannel, Log
 
 from .output import Output
 from .parser import usage_error
-from .render import bytes_text, count_text, info_json, retention_text, time_text
+from .render import (
+    bytes_text,
+    count_text,
+    group_json,
+    group_text,
+    info_json,
+    retention_text,
+    time_text,
+)
 
-__all__ = ["cursors", "info", "ls", "tail", "verify"]
+__all__ = ["cursors", "groups", "info", "ls", "tail", "verify"]
 
 _PEEK_SECONDS = 1.0
 
@@ -137,6 +146,8 @@ def _channel_facts(one: ChannelInfo) -> Iterator[tuple[str, str]]:
         yield "fork of", f"{name if name is not None else 'a deleted channel'} at {offset}"
     for name, position in sorted(one.cursors.items()):
         yield "cursor", f"{name} at {position}, lag {one.end_offset - position}"
+    for name, group in sorted(one.groups.items()):
+        yield "group", f"{name} at {group.position}, {group_text(group)}"
     for name, (epoch, sequence) in sorted(one.producers.items()):
         yield "producer", f"{name}, epoch {epoch}, next sequence {sequence}"
 
@@ -163,6 +174,37 @@ def cursors(arguments: argparse.Namespace) -> int:
         output.table(
             [("position", -10), ("lag", -10), ("cursor", 20), ("channel", 0)],
             ((str(position), str(lag), name, channel) for channel, name, position, lag in found),
+        )
+    return 0
+
+
+def groups(arguments: argparse.Namespace) -> int:
+    """List consumer groups."""
+    output = Output(arguments)
+    with chanlog.open(arguments.dir, read_only=True, on_corruption=_damage(arguments)) as log:
+        if arguments.channel is not None:
+            infos = iter([existing(log, arguments.dir, arguments.channel)])
+        else:
+            infos = (log.channel(name).info() for name in log.channels())
+        found = ((one.name, group) for one in infos for group in one.groups.values())
+        if output.json:
+            for channel, group in found:
+                output.object({"channel": channel, "group": group.name, **group_json(group)})
+            return 0
+        output.table(
+            [
+                ("position", -10),
+                ("pending", -10),
+                ("waiting", -10),
+                ("lag", -10),
+                ("dead", -10),
+                ("group", 20),
+                ("channel", 0),
+            ],
+            (
+                (*map(str, group_json(group).values()), group.name, channel)
+                for channel, group in found
+            ),
         )
     return 0
 

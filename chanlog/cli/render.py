@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chanlog import ChannelInfo, Gap, Message, Retention
+from chanlog import ChannelInfo, Gap, GroupInfo, Message, Retention
 
 __all__ = [
     "bytes_text",
@@ -18,6 +18,8 @@ __all__ = [
     "data_text",
     "duration_text",
     "from_json",
+    "group_json",
+    "group_text",
     "info_json",
     "line",
     "message_json",
@@ -180,6 +182,22 @@ def _limits(retention: Retention) -> dict[str, Any]:
     return {name: value for name, value in limits.items() if value is not None}
 
 
+def group_text(group: GroupInfo) -> str:
+    """``2 pending, 1 waiting, lag 40, 0 dead``."""
+    return f"{group.pending} pending, {group.waiting} waiting, lag {group.lag}, {group.dead} dead"
+
+
+def group_json(group: GroupInfo) -> dict[str, int]:
+    """What a consumer group is at, for programs."""
+    return {
+        "position": group.position,
+        "pending": group.pending,
+        "waiting": group.waiting,
+        "lag": group.lag,
+        "dead": group.dead,
+    }
+
+
 def info_json(info: ChannelInfo) -> dict[str, Any]:
     """A channel's state for programs. Times are ISO 8601 in UTC, durations text."""
     return {
@@ -197,6 +215,7 @@ def info_json(info: ChannelInfo) -> dict[str, Any]:
             name: {"epoch": epoch, "sequence": sequence}
             for name, (epoch, sequence) in info.producers.items()
         },
+        "groups": {name: group_json(group) for name, group in info.groups.items()},
         "parent": None
         if info.parent is None
         else {"channel": info.parent[0], "offset": info.parent[1]},

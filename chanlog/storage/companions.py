@@ -14,7 +14,7 @@ from ..errors import InvalidName
 from ..format.batch import DELETED
 from ..options import NAME_BYTES_MAX, check_name
 from .draft import Draft
-from .state import ChannelState
+from .state import COMPANION_MARK, ChannelState
 from .table import ChannelTable
 
 __all__ = [
@@ -24,10 +24,8 @@ __all__ = [
     "companion_name",
     "companions",
     "deletion",
-    "is_companion",
 ]
 
-_MARK = "\0"
 _PREFIX_BYTES = 9
 
 # Sorts behind every companion and before every name that a user can give.
@@ -51,14 +49,9 @@ def check_group_name(name: object) -> str:
     return checked
 
 
-def is_companion(name: str) -> bool:
-    """Whether this is the name of a companion."""
-    return name.startswith(_MARK)
-
-
 def companion_name(id: int, group: str) -> str:
     """The name of the companion of ``group`` of the channel with this id."""
-    return f"{_MARK}{id:08x}{group}"
+    return f"{COMPANION_MARK}{id:08x}{group}"
 
 
 def companions(table: ChannelTable, state: ChannelState) -> dict[str, ChannelState]:
@@ -66,15 +59,12 @@ def companions(table: ChannelTable, state: ChannelState) -> dict[str, ChannelSta
     if not state.id:
         return {}
     found: dict[str, ChannelState] = {}
-    names = table.names(companion_name(state.id, ""), None, _COMPANIONS_MAX)
+    names = table.names(companion_name(state.id, ""), None, table.count)
     for name in names:
         companion = table.find(name)
         if companion is not None:
             found[name[_PREFIX_BYTES:]] = companion
     return found
-
-
-_COMPANIONS_MAX = 1 << 32
 
 
 def deletion(

@@ -12,7 +12,7 @@ from ..format.body import payload_bytes, payload_sizes
 from ..format.records import encode_record
 from .clustered import ClusteredSegment, Segment
 from .clustering import keep_of
-from .companions import Joined, companions, deletion, is_companion
+from .companions import Joined, companions, deletion
 from .reading import first_offset_since
 from .segment import RawSegment
 from .state import ChannelState
@@ -39,7 +39,7 @@ def apply_retention(store: Store) -> None:
             return
         for state in some:
             limits = state.retention if state.retention is not None else default
-            if limits and not state.deleted and not is_companion(state.name):
+            if limits and not state.deleted and not state.is_companion:
                 # What is damaged is kept: whoever reads it is told. And somebody else may have
                 # deleted or trimmed the channel meanwhile.
                 with suppress(CorruptionError, ChannelDeleted, OffsetTrimmed):
@@ -166,7 +166,7 @@ def trim_to_size(store: Store) -> None:
         for id, end in _ends(segment):
             with store.lock:
                 state = store.table.find_id(id)
-            if state is None or is_companion(state.name):
+            if state is None or state.is_companion:
                 continue
             if not state.deleted and end > state.start_offset:
                 trim(store, state, min(end, state.end_offset))

@@ -14,7 +14,10 @@ from ..format.records import is_producer
 if TYPE_CHECKING:
     from .segment import RawSegment
 
-__all__ = ["ENDED", "ChannelState", "Listeners", "ProducerState"]
+__all__ = ["COMPANION_MARK", "ENDED", "ChannelState", "Listeners", "ProducerState"]
+
+# What the names of companions begin with (see ``companions``).
+COMPANION_MARK = "\0"
 
 ENDED = 1
 RUNS_MAX = 1024
@@ -127,6 +130,11 @@ class ChannelState:
         self.positions: array[int] = array("I")
         self.listeners: Listeners | None = None
         self.touched = -1
+
+    @property
+    def is_companion(self) -> bool:
+        """Whether this is the channel of a consumer group, which is no user's."""
+        return self.name.startswith(COMPANION_MARK)
 
     @classmethod
     def from_entry(cls, entry: Entry) -> ChannelState:

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from ..format.catalog import Catalog, Entry
 from .naming import SortedNames
-from .state import ChannelState
+from .state import COMPANION_MARK, ChannelState
 
 __all__ = ["ChannelTable"]
 
@@ -20,13 +20,15 @@ class ChannelTable:
     """
 
     __slots__ = (
-        "_known", "_placeholders", "base", "changed", "count", "deaths", "gone", "live", "next_id",
-        "removed", "retained",
+        "_companions", "_known", "_placeholders", "base", "changed", "count", "deaths", "gone",
+        "live", "next_id", "removed", "retained",
     )  # fmt: skip
 
     def __init__(self, base: Catalog | None = None) -> None:
         self.base = base
         self.count = base.visible if base is not None else 0
+        # How many of them are companions; ``None`` until somebody wants to know.
+        self._companions: int | None = None
         # Whether any channel has ever been given a retention of its own.
         self.retained = False
         # How often something has died: trims and deletes.
@@ -100,6 +102,8 @@ class ChannelTable:
         self.live[state.name] = state
         self.changed[id] = state
         self.count += 1
+        if state.is_companion:
+            self._companions = None
         self._placeholders.pop(state.name, None)
 
     def touch(self, state: ChannelState, segment: int) -> None:
@@ -115,6 +119,8 @@ class ChannelTable:
         self.gone.add(state.name)
         if self.live.get(state.name) is state:
             del self.live[state.name]
+        if state.is_companion:
+            self._companions = None
         # Last, and once: what is done before may be interrupted and done again.
         self.count -= 1
 
@@ -154,6 +160,12 @@ class ChannelTable:
         self.gone = {
             name for name in self.gone if base.find(name) is not None and self.find(name) is None
         }
+
+    def visible(self) -> int:
+        """How many channels there are, but for companions."""
+        if self._companions is None:
+            self._companions = len(self.names(COMPANION_MARK, None, self.count))
+        return self.count - self._companions
 
     def states(self) -> Iterator[ChannelState]:
         """Every channel, hidden ones included, in order of ids; for passes over all of them."""
