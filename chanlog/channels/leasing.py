@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -19,7 +19,6 @@ from ..storage.applying import wake
 from ..storage.companions import companion_name
 from ..storage.reading import Reader
 from ..storage.refusals import sealed
-from ..storage.run import Run
 from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
 from .folding import ACKED, DEAD, DELIVERED, RETURNED, GroupState
@@ -82,7 +81,10 @@ class Lessor:
         self._lock = Lock()
         self._group = GroupState()
         self._whole = False
-        self._opened = store.read_only
+        # When the group was first looked at in this life of the log, and the offset of the first
+        # event of this life: of the leases before it nobody holds one any more.
+        self._opened_ns: int | None = None
+        self._since = 0
         # Where the events are kept: a channel that exists once there was one.
         self._companion = ChannelState("")
         self._events = 0
@@ -346,27 +348,42 @@ class Lessor:
     # Keeping.
 
     def _load(self) -> None:
+        """Fold all events that are kept."""
         store, state = self._store, self.state
         while True:
-            group = GroupState()
             with store.lock:
                 name = companion_name(state.id, self.name)
                 companion = store.table.address(name) if state.id else ChannelState(name)
             start, stop = companion.start_offset, companion.next_offset
+            if self._opened_ns is None:
+                self._opened_ns = self._now()
+                self._since = 0 if store.read_only else stop
+            elif companion is not self._companion:
+                self._since = 0
             try:
-                for run in _runs(Reader(store, companion), start, stop):
-                    for message in run.messages():
-                        # What damage has taken is delivered again.
-                        if not isinstance(message, Gap):
-                            group.fold(message.data, state.start_offset)
+                group = self._fold(companion, start, stop)
                 break
             except (ChannelDeleted, OffsetTrimmed):
                 # By the owner, if the log is another process's.
                 continue
-        if not self._opened:
-            group.reopen(self._now())
-        self._opened = True
         self._group, self._companion, self._events = group, companion, stop - start
+
+    def _fold(self, companion: ChannelState, start: int, stop: int) -> GroupState:
+        group = GroupState()
+        reader = Reader(self._store, companion)
+        opened_ns = self._opened_ns
+        assert opened_ns is not None
+        for end in (min(max(start, self._since), stop), stop):
+            while start < end:
+                run = reader.run(start, end)
+                start = run.stop
+                for message in run.messages():
+                    # What damage has taken is delivered again.
+                    if not isinstance(message, Gap):
+                        group.fold(message.data, self.state.start_offset)
+            if end == self._since:
+                group.reopen(opened_ns)
+        return group
 
     def _tidy(self) -> None:
         """Let one event say all there is to know, and forget those before it."""
@@ -442,13 +459,6 @@ class Lessor:
                 raise sealed(self.state) from None
             raise
         return ticket if self._store.deferred else 0
-
-
-def _runs(reader: Reader, start: int, stop: int) -> Iterator[Run]:
-    while start < stop:
-        run = reader.run(start, stop)
-        start = run.stop
-        yield run
 
 
 class Lessors:
