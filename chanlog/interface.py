@@ -553,9 +553,21 @@ class Channel(ABC):
         again. After ``deliveries_max`` deliveries it is not: it is published to the channel
         ``dead_letter`` (with ``headers`` that say where it came from; without a name it is
         dropped) and counted as ``dead``. With ``by_key`` a message is delivered only when none
-        before it with the same ``key`` is pending or waiting. These options hold for whoever
-        gives them; consumers of one group should agree. Raises ``InvalidName``,
-        ``InvalidOption``.
+        before it with the same ``key`` is pending or waiting; without a key it waits for none.
+        These options hold for whoever gives them; consumers of one group should agree. Raises
+        ``InvalidName``, ``InvalidOption``.
+
+        >>> import chanlog
+        >>> with chanlog.open() as log:
+        ...     jobs = log.channel("jobs")
+        ...     offsets = jobs.publish_many(["a", "b"])
+        ...     jobs.end()
+        ...     for delivery in jobs.group("workers"):
+        ...         with delivery:
+        ...             delivery.message.data
+        2
+        'a'
+        'b'
         """
 
     @abstractmethod
@@ -597,7 +609,7 @@ class Channel(ABC):
 
     @abstractmethod
     def delete(self) -> None:
-        """Remove the channel, its cursors and producers. Those who hold it get
+        """Remove the channel, its cursors, producers and groups. Those who hold it get
         ``ChannelDeleted``; a handle opened afterwards starts a new channel of that name."""
 
     @abstractmethod
@@ -607,8 +619,8 @@ class Channel(ABC):
     @abstractmethod
     def fork(self, name: str, *, at: int | None = None) -> Channel:
         """A new channel ``name`` that shares this one's messages below ``at`` (default: the end)
-        without copying them, and goes its own way from there. It has no cursors, no producers and
-        the log's retention; the parent may have ended. Raises ``ChannelExists``,
+        without copying them, and goes its own way from there. It has no cursors, producers and
+        groups, and the log's retention; the parent may have ended. Raises ``ChannelExists``,
         ``UnknownOffset``, ``OffsetTrimmed``, ``ChannelNotFound``."""
 
     @abstractmethod

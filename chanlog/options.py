@@ -76,8 +76,8 @@ class Retention:
 
     ``age`` and ``ttl`` are a ``timedelta`` or seconds. ``age`` forgets messages older than that,
     ``count`` and ``bytes`` keep the newest so many (messages, bytes of payload as stored). ``ttl``
-    deletes a channel in which nothing was published and no cursor committed for that long and on
-    which nobody waits; ``expires_at``, an aware ``datetime``, deletes it then.
+    deletes a channel in which nothing was published, no cursor committed and no group served for
+    that long and on which nobody waits; ``expires_at``, an aware ``datetime``, deletes it then.
 
     Retention is applied by a background pass (and by ``log.compact()``), so slightly more than
     this may be readable for a moment; never less.

@@ -59,7 +59,8 @@ def describe(store: Store, lessors: Lessors, state: ChannelState) -> tuple[Chann
             parent=parent,
             groups=groups,
         )
-    return found, unseen
+    # What a group is at is told of messages too: those of its companion.
+    return found, unseen or bool(groups)
 
 
 def _groups(store: Store, lessors: Lessors, state: ChannelState) -> dict[str, GroupInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -71,23 +71,41 @@ class EmbeddedDelivery(Delivery):
             )
         return self._over is not None
 
+    # Under ``always`` also why it is refused is durable before it is told: who else has done what.
+
+    def _do(self, work: Callable[..., int], *arguments: Any) -> None:
+        try:
+            ticket = work(*arguments)
+        except LeaseLost:
+            self._committer.confirm(messages=True)
+            raise
+        self._committer.settle(ticket)
+
+    async def _ado(self, work: Callable[..., int], *arguments: Any) -> None:
+        try:
+            ticket = work(*arguments)
+        except LeaseLost:
+            await self._committer.aconfirm(messages=True)
+            raise
+        await self._committer.asettle(ticket)
+
     def ack(self) -> None:
-        self._committer.settle(self._ack())
+        self._do(self._ack)
 
     async def aack(self) -> None:
-        await self._committer.asettle(self._ack())
+        await self._ado(self._ack)
 
     def nak(self, delay: timedelta | float = 0) -> None:
-        self._committer.settle(self._nak(delay))
+        self._do(self._nak, delay)
 
     async def anak(self, delay: timedelta | float = 0) -> None:
-        await self._committer.asettle(self._nak(delay))
+        await self._ado(self._nak, delay)
 
     def extend(self) -> None:
-        self._committer.settle(self._extend())
+        self._do(self._extend)
 
     async def aextend(self) -> None:
-        await self._committer.asettle(self._extend())
+        await self._ado(self._extend)
 
     # What was done with inside of the block is left at that.
 

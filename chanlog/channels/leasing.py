@@ -125,12 +125,15 @@ class Lessor:
             if lease is None:
                 due_ns = self._group.next_due(now)
                 wait_ns = None if due_ns is None else due_ns - now
-            over = ended and self._group.is_done(self.state.end_offset)
+            over = lease is None and ended and self._group.is_done(self.state.end_offset)
+            if over and self._store.deferred:
+                # What others have done with it may not be durable yet.
+                ticket = self._store.end_position
             if self._group.dead != dead:
                 waiters = self._freed()
             self._end()
         wake(waiters)
-        return Look(lease, wait_ns, over and lease is None, ticket)
+        return Look(lease, wait_ns, over, ticket)
 
     def ack(self, lease: Lease) -> int:
         """The message is done with. Returns the log position that must be durable before it may

@@ -1,4 +1,4 @@
-"""ls, info, tail, cursors, verify: on a closed directory, and on one that is being written."""
+"""ls, info, tail, cursors, groups, verify: on a closed directory, and on one that is being written."""
 
 from __future__ import annotations
 
@@ -86,6 +86,49 @@ class TestCursors:
         ]
         assert run("cursors", directory, "over", "--json").stdout == ""
         assert run("cursors", directory, "nobody").returncode == 1
+
+
+class TestGroups:
+    @pytest.fixture
+    def shared(self, directory):
+        """A group with one message done, one pending, one given back and one dead."""
+        with chanlog.open(directory) as log:
+            channel = log.channel("jobs")
+            channel.publish_many("abcdef")
+            group = channel.group("workers", deliveries_max=1)
+            group.get().nak()
+            group.get().ack()
+            group.get()
+            group.get().nak(3600)
+            yield directory
+
+    def test_all_and_of_one_channel(self, run, shared):
+        for more in ([], ["jobs"]):
+            _, row = run("groups", shared, *more).stdout.splitlines()
+            assert row.split() == ["2", "1", "1", "2", "1", "workers", "jobs"]
+        assert objects(run("groups", shared, "--json").stdout) == [
+            {
+                "channel": "jobs",
+                "group": "workers",
+                "position": 2,
+                "pending": 1,
+                "waiting": 1,
+                "lag": 2,
+                "dead": 1,
+            }
+        ]
+        assert run("groups", shared, "over", "--json").stdout == ""
+        assert run("groups", shared, "nobody").returncode == 1
+
+    def test_info_shows_them(self, run, shared):
+        shown = run("info", shared, "jobs").stdout
+        assert "workers at 2, 1 pending, 1 waiting, lag 2, 1 dead" in shown
+        one = objects(run("info", shared, "jobs", "--json").stdout)[0]
+        assert one["groups"]["workers"]["pending"] == 1
+        assert objects(run("info", shared, "--json").stdout)[0]["channels"] == 3
+
+    def test_companions_do_not_show(self, run, shared):
+        assert run("ls", shared).stdout == "jobs\nover\ntalk/1\n"
 
 
 class TestTail:

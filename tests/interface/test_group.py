@@ -1001,6 +1001,30 @@ class TestAlways:
             face(group).delete()
             assert channel.info().groups == {}
 
+    def test_what_others_have_done_is_durable_before_it_is_told(self, disk, face, monkeypatch):
+        """Another consumer has done it, and has not come to wait for the disk yet."""
+        with disk.open(sync="always") as log:
+            channel = log.channel("w")
+            channel.publish_many("ab")
+            channel.end()
+            group = channel.group("g")
+            first, second = get(group), get(group)
+            shared = group._shared()
+            questions = [
+                (lambda: shared.ack(first._lease), face(first).nak, chanlog.LeaseLost),
+                (lambda: shared.ack(second._lease), face(group).get, chanlog.EndOfChannel),
+                (shared.delete, face(channel).info, None),
+            ]
+            for change, question, error in questions:
+                change()
+                before = log.statistics().syncs
+                if error is None:
+                    question()
+                else:
+                    with pytest.raises(error):
+                        question()
+                assert log.statistics().syncs == before + 1
+
 
 class TestStates:
     def test_read_only_shows_and_does_not_get(self, disk, clock):
