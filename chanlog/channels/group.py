@@ -165,12 +165,12 @@ class EmbeddedGroup(Group):
     def get(self, timeout: float | None = None) -> Delivery | None:
         lessor = self._begin(timeout)
         deadline = None if timeout is None else monotonic() + timeout
-        look = self._settle(lessor.look(self.terms))
+        look = self._look(lessor)
         while look.lease is None and not look.over and timeout != 0:
             waiter = ThreadWaiter(None)
             try:
                 self._join(lessor, waiter)
-                look = self._settle(lessor.look(self.terms))
+                look = self._look(lessor)
                 if look.lease is None and not look.over:
                     left = _seconds(look, None if deadline is None else deadline - monotonic())
                     if left is not None and left <= 0:
@@ -184,13 +184,13 @@ class EmbeddedGroup(Group):
         lessor = self._begin(timeout)
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        look = await self._asettle(lessor, lessor.look(self.terms))
+        look = await self._alook(lessor)
         while look.lease is None and not look.over and timeout != 0:
             waiter = TaskWaiter(loop, None)
             timer = None
             try:
                 self._join(lessor, waiter)
-                look = await self._asettle(lessor, lessor.look(self.terms))
+                look = await self._alook(lessor)
                 if look.lease is None and not look.over:
                     left = _seconds(look, None if deadline is None else deadline - loop.time())
                     if left is not None:
@@ -207,11 +207,22 @@ class EmbeddedGroup(Group):
                 self._leave(lessor, waiter)
         return self._delivery(lessor, look)
 
-    def _settle(self, look: Look) -> Look:
+    def _look(self, lessor: Lessor) -> Look:
+        try:
+            look = lessor.look(self.terms)
+        except ChanlogError:
+            # What others have done, or this one before it failed, may not be durable yet.
+            self._committer.confirm(messages=True)
+            raise
         self._committer.settle(look.ticket)
         return look
 
-    async def _asettle(self, lessor: Lessor, look: Look) -> Look:
+    async def _alook(self, lessor: Lessor) -> Look:
+        try:
+            look = lessor.look(self.terms)
+        except ChanlogError:
+            await self._committer.aconfirm(messages=True)
+            raise
         try:
             await self._committer.asettle(look.ticket)
         except BaseException:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from ..errors import ChannelDeleted, LeaseLost, LogClosed, OffsetTrimmed
-from ..format.batch import DELETED, MESSAGES, META, TRIMMED, body_checksum
+from ..errors import LeaseLost, LogClosed, OffsetTrimmed
+from ..format.batch import MESSAGES, META
 from ..format.body import encode_meta
 from ..format.payload import pack
-from ..format.records import encode_record
 from ..group import GroupInfo, dead_letter_headers
 from ..message import Gap, Message
 from ..storage.applying import wake
-from ..storage.companions import companion_name
 from ..storage.reading import Reader
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import Draft, Store
 from .folding import ACKED, DEAD, DELIVERED, RETURNED, GroupState
+from .journal import Journal
 from .waking import ChannelListeners, Waiter, listeners_of, stop_waiting
 
 __all__ = ["Lease", "Lessor", "Lessors", "Look", "Terms"]
 
-# How many events are kept before a snapshot takes their place.
-_EVENTS_MAX = 4096
 _SWEEP_MIN = 64
 
 
@@ -81,14 +78,7 @@ class Lessor:
         self._lock = Lock()
         self._group = GroupState()
         self._whole = False
-        # When the group was first looked at in this life of the log, and the offset of the first
-        # event of this life: of the leases before it nobody holds one any more.
-        self._opened_ns: int | None = None
-        self._since = 0
-        # Where the events are kept: a channel that exists once there was one.
-        self._companion = ChannelState("")
-        self._events = 0
-        self._events_max = _EVENTS_MAX
+        self._journal = Journal(store, state, name)
         self._reader = Reader(store, state)
         self._buffer: deque[Message] = deque()
         self._waiters = ChannelListeners()
@@ -112,14 +102,14 @@ class Lessor:
             self._begin()
             dead = self._group.dead
             if terms.by_key and self._group.lines is None:
-                self._group.line_up(self._key_of)
+                self._group.line_up(self._keys())
             now = self._now()
             while (message := self._next(now, terms.by_key)) is not None:
                 entry = self._group.entries.get(message.offset)
                 deliveries = 1 if entry is None else entry.deliveries + 1
                 if terms.deliveries_max is None or deliveries <= terms.deliveries_max:
                     ticket = self._lend(message, deliveries, now + terms.lease_ns)
-                    lease = Lease(message, deliveries, self._companion)
+                    lease = Lease(message, deliveries, self._journal.life)
                     break
                 ticket = self._bury(message, deliveries - 1, terms.dead_letter)
             if lease is None:
@@ -144,7 +134,7 @@ class Lessor:
             self._begin()
             if not self._claim(lease):
                 return 0
-            ticket = self._append([ACKED, offset])
+            ticket = self._journal.append([ACKED, offset])
             self._group.done(offset)
             waiters = self._freed()
             self._end()
@@ -160,7 +150,7 @@ class Lessor:
             if not self._claim(lease):
                 return 0
             due_ns = self._now() + delay_ns
-            ticket = self._append([RETURNED, offset, due_ns, delay_ns])
+            ticket = self._journal.append([RETURNED, offset, due_ns, delay_ns])
             self._group.returned(offset, due_ns, delay_ns)
             # Also with a delay: they may have been about to wait for longer.
             waiters = self._waiters.changed()
@@ -201,9 +191,7 @@ class Lessor:
         self._check()
         with self._lock:
             self._begin()
-            ticket = 0
-            if self._companion.id:
-                ticket = self._write([Draft(self._companion, DELETED, b"")])
+            ticket = self._journal.delete()
             self._lessors.let_go(self)
             waiters = self._waiters.changed()
         wake(waiters)
@@ -239,12 +227,10 @@ class Lessor:
         """Before something changes: have all that was kept, and not too much of it."""
         if self.state.deleted:
             raise sealed(self.state)
-        if not self._whole or self._companion.deleted:
-            self._load()
-        if self._events >= self._events_max:
-            self._whole = False
-            self._tidy()
+        if not self._whole or self._journal.life.deleted:
+            self._group = self._journal.load(self._now())
         self._whole = False
+        self._journal.tidy(self._group)
 
     def _freed(self) -> list[Any]:
         """Whom to wake because something has become available at once, or all is over."""
@@ -267,14 +253,14 @@ class Lessor:
         offset = lease.message.offset
         entry = self._group.entries.get(offset)
         if (
-            lease.life is self._companion
+            lease.life is self._journal.life
             and entry is not None
             and entry.deliveries == lease.deliveries
             and entry.delay_ns is None
         ):
             return True
         self._end()
-        if lease.life is self._companion and offset < self.state.start_offset:
+        if lease.life is self._journal.life and offset < self.state.start_offset:
             return False
         raise LeaseLost(
             f"the lease of offset {offset} of {self.state.name!r} in the group {self.name!r} is "
@@ -342,69 +328,24 @@ class Lessor:
             message = reader.run(offset, self._group.next).messages()[0]
         return message
 
-    def _key_of(self, offset: int) -> str | None:
-        try:
-            return self._read(offset).key
-        except OffsetTrimmed:
-            return None
+    def _keys(self) -> Callable[[int], str | None]:
+        """Tells the keys of messages, quickly if it is asked in the order of offsets."""
+        reader = Reader(self._store, self.state)
 
-    # Keeping.
-
-    def _load(self) -> None:
-        """Fold all events that are kept."""
-        store, state = self._store, self.state
-        while True:
-            with store.lock:
-                name = companion_name(state.id, self.name)
-                companion = store.table.address(name) if state.id else ChannelState(name)
-            start, stop = companion.start_offset, companion.next_offset
-            if self._opened_ns is None:
-                self._opened_ns = self._now()
-                self._since = 0 if store.read_only else stop
-            elif companion is not self._companion:
-                self._since = 0
+        def key_of(offset: int) -> str | None:
             try:
-                group = self._fold(companion, start, stop)
-                break
-            except (ChannelDeleted, OffsetTrimmed):
-                # By the owner, if the log is another process's.
-                continue
-        self._group, self._companion, self._events = group, companion, stop - start
+                return reader.run(offset, offset + 1).messages()[0].key
+            except OffsetTrimmed:
+                return None
 
-    def _fold(self, companion: ChannelState, start: int, stop: int) -> GroupState:
-        group = GroupState()
-        reader = Reader(self._store, companion)
-        opened_ns = self._opened_ns
-        assert opened_ns is not None
-        for end in (min(max(start, self._since), stop), stop):
-            while start < end:
-                run = reader.run(start, end)
-                start = run.stop
-                for message in run.messages():
-                    # What damage has taken is delivered again.
-                    if not isinstance(message, Gap):
-                        group.fold(message.data, self.state.start_offset)
-            if end == self._since:
-                group.reopen(opened_ns)
-        return group
+        return key_of
 
-    def _tidy(self) -> None:
-        """Let one event say all there is to know, and forget those before it."""
-        companion = self._companion
-        snapshot = self._group.snapshot()
-        kept = Draft(companion, MESSAGES, pack(snapshot), 0, 1)
-        forget = Draft(
-            companion, TRIMMED, encode_record(companion.time_ns), base=companion.next_offset
-        )
-        self._write([kept, forget])
-        self._events = 1
-        # A large snapshot is worth it after as many events as it has parts.
-        self._events_max = max(_EVENTS_MAX, 2 * (len(snapshot[3]) + len(snapshot[4])))
+    # Deciding.
 
     def _lend(self, message: Message, deliveries: int, due_ns: int) -> int:
         offset = message.offset
         count = message.missing if isinstance(message, Gap) else 1
-        ticket = self._append([DELIVERED, offset, count, deliveries, due_ns])
+        ticket = self._journal.append([DELIVERED, offset, count, deliveries, due_ns])
         self._group.delivered(offset, count, deliveries, due_ns, message.key, 0)
         return ticket
 
@@ -420,48 +361,10 @@ class Lessor:
             # Whatever its size: it was not too large when it was published.
             letters.append(Draft(target, MESSAGES, pack(message.data) + meta, META, 1))
         dead = self._group.dead + 1
-        ticket = self._append([DEAD, message.offset, dead], letters)
+        ticket = self._journal.append([DEAD, message.offset, dead], letters)
         self._group.done(message.offset)
         self._group.dead = dead
         return ticket
-
-    def _append(self, event: list[Any], others: Sequence[Draft] = ()) -> int:
-        """Keep an event; the commit point of whatever it says."""
-        store = self._store
-        body = pack(event)
-        self._events += 1
-        companion = self._companion
-        if not companion.id:
-            return self._write([*others, self._first(body)])
-        if store.deferred or others:
-            return self._write([*others, Draft(companion, MESSAGES, body, 0, 1)])
-        try:
-            checksum = body_checksum(body, 0, len(body))
-            store.append(companion, body, checksum, 0, 1, None, None, None)
-        except ChannelDeleted:
-            raise sealed(self.state) from None
-        return 0
-
-    def _first(self, body: bytes) -> Draft:
-        """The event with which the group comes into being."""
-        state = self.state
-
-        def check() -> None:
-            if state.deleted:
-                raise sealed(state)
-
-        with self._store.lock:
-            self._companion = self._store.table.address(companion_name(state.id, self.name))
-        return Draft(self._companion, MESSAGES, body, 0, 1, check=check)
-
-    def _write(self, drafts: Sequence[Draft]) -> int:
-        try:
-            _, ticket = self._store.write(drafts)
-        except ChannelDeleted:
-            if self.state.deleted:
-                raise sealed(self.state) from None
-            raise
-        return ticket if self._store.deferred else 0
 
 
 class Lessors:

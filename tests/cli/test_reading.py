@@ -1,4 +1,4 @@
-"""ls, info, tail, cursors, groups, verify: on a closed directory, and on one that is being written."""
+"""The commands that only read, on a closed directory and on one that is being written."""
 
 from __future__ import annotations
 

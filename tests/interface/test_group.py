@@ -796,6 +796,16 @@ class TestTrimmed:
         held.ack()
         assert get(group).message.data == 5
 
+    @pytest.mark.parametrize("work", ["ack", "nak", "extend"])
+    def test_while_somebody_is_at_it(self, ten, work):
+        """Nobody else can have it, so nothing was lost, and nothing is left to say."""
+        group = ten.group("g")
+        delivery = get(group)
+        ten.trim(before=5)
+        group.info()
+        getattr(delivery, work)()
+        assert numbers(group.info()) == (5, 0, 0, 5, 0)
+
     def test_in_what_waits(self, ten):
         group = ten.group("g")
         for delivery in [get(group) for _ in range(3)]:
@@ -822,13 +832,13 @@ class TestTrimmed:
         get(loose)
         get(loose)
         loose._shared()._whole = False
-        read = leasing.Lessor._read
+        read = leasing.Reader.run
 
-        def trimmed(lessor, offset):
+        def trimmed(reader, offset, stop):
             channel.trim(before=1)
-            return read(lessor, offset)
+            return read(reader, offset, stop)
 
-        monkeypatch.setattr(leasing.Lessor, "_read", trimmed)
+        monkeypatch.setattr(leasing.Reader, "run", trimmed)
         assert strict.get(timeout=0) is None
         assert numbers(strict.info()) == (1, 1, 0, 2, 0)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import chanlog
-from chanlog.channels import leasing
+from chanlog.channels import journal, leasing
 
 from ..support import ManualClock, host_with
 
@@ -244,7 +244,7 @@ class ByKey(Machine):
 @pytest.mark.parametrize("machine", [Machine, ByKey])
 @pytest.mark.parametrize("events_max", [7, 4096])
 def test_against_the_model(machine, events_max, monkeypatch):
-    monkeypatch.setattr(leasing, "_EVENTS_MAX", events_max)
+    monkeypatch.setattr(journal, "_EVENTS_MAX", events_max)
     run_state_machine_as_test(machine, settings=SETTINGS)
 
 

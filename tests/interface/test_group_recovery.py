@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import chanlog
-from chanlog.channels import folding, group, leasing
+from chanlog.channels import folding, group, journal, leasing
 from chanlog.channels.channel import EmbeddedChannel
 from chanlog.storage.companions import companion_name
 
@@ -176,7 +176,7 @@ class TestSnapshots:
 
     @pytest.fixture(autouse=True)
     def few(self, monkeypatch):
-        monkeypatch.setattr(leasing, "_EVENTS_MAX", 10)
+        monkeypatch.setattr(journal, "_EVENTS_MAX", 10)
 
     def test_little_is_kept(self, log, again):
         channel = log.channel("w")
@@ -421,7 +421,7 @@ def idle(group):
     return group._channel._owner.channel("idle").group("g")
 
 
-ROOMS = tuple(module.__file__ for module in (folding, group, leasing))
+ROOMS = tuple(module.__file__ for module in (folding, group, journal, leasing))
 OPERATIONS = {
     "get": lambda group, delivery: group.get(timeout=0),
     "get by key": lambda group, delivery: group._channel.group("g", by_key=True).get(timeout=0),
@@ -459,7 +459,7 @@ class TestInterrupted:
                 get(group).ack()
                 delivery = get(group)
                 if tidy:
-                    group._shared()._events_max = 1
+                    group._shared()._journal.events_max = 1
                 more = interrupted(lambda: work(group, delivery), at)  # noqa: B023
                 self.check(log, group, clock)
             if not more:
