@@ -20,7 +20,7 @@ from .folding import GroupState
 __all__ = ["Journal"]
 
 # How many events are kept before a snapshot takes their place.
-_EVENTS_MAX = 4096
+_EVENTS_MAX = 1024
 
 
 class Journal:

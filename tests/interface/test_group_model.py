@@ -242,7 +242,7 @@ class ByKey(Machine):
 
 
 @pytest.mark.parametrize("machine", [Machine, ByKey])
-@pytest.mark.parametrize("events_max", [7, 4096])
+@pytest.mark.parametrize("events_max", [7, 1024])
 def test_against_the_model(machine, events_max, monkeypatch):
     monkeypatch.setattr(journal, "_EVENTS_MAX", events_max)
     run_state_machine_as_test(machine, settings=SETTINGS)
