@@ -64,13 +64,17 @@ class Face:
     def __call__(self, target: Any) -> Any:
         return target if self.kind == "thread" else _Twins(target)
 
-    def walk(self, reader: Any) -> list[Any]:
-        """All that ``for`` or ``async for`` yields."""
+    def walk(self, reader: Any, seen: list[Any] | None = None) -> list[Any]:
+        """All that ``for`` or ``async for`` yields, appended to ``seen`` as it comes."""
+        found: list[Any] = [] if seen is None else seen
         if self.kind == "thread":
-            return list(reader)
+            found.extend(reader)
+            return found
 
         async def walk() -> list[Any]:
-            return [item async for item in reader]
+            async for item in reader:
+                found.append(item)
+            return found
 
         return run(walk())
 
