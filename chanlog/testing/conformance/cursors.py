@@ -7,7 +7,7 @@ import pytest
 from ...errors import CommitBehind, UnknownOffset
 from ...interface import Channel, Log
 from ..harness import Harness
-from .base import Face, Scenarios, datas, drain, needs, take
+from .base import LIMIT_SECONDS, Face, Scenarios, datas, drain, needs, take
 
 __all__ = ["Cursors"]
 
@@ -21,7 +21,7 @@ class Cursors(Scenarios):
         """Whoever has never committed reads everything."""
         channel.publish_many("ab")
         cursor = channel.cursor("worker")
-        assert [face(cursor).get(timeout=20).data for _ in range(2)] == ["a", "b"]
+        assert [face(cursor).get(timeout=LIMIT_SECONDS).data for _ in range(2)] == ["a", "b"]
         assert face(cursor).get(timeout=0) is None
 
     def test_it_resumes_behind_what_was_committed(self, channel: Channel, face: Face) -> None:

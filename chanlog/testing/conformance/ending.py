@@ -33,7 +33,7 @@ class Ending(Scenarios):
         assert datas(take(reader, 2)) == ["a", "b"]
         for _ in range(2):
             with pytest.raises(EndOfChannel) as caught:
-                face(reader).get(timeout=20)
+                face(reader).get(timeout=LIMIT_SECONDS)
         assert (caught.value.channel, caught.value.end_offset) == (channel.name, end)
 
     def test_nothing_is_published_behind_the_end(self, log: Log, channel: Channel) -> None:
@@ -122,7 +122,7 @@ class Trimming(Scenarios):
         take(reader, 1)
         channel.trim(offsets[3])
         with pytest.raises(OffsetTrimmed) as caught:
-            reader.get(timeout=20)
+            reader.get(timeout=LIMIT_SECONDS)
         assert offsets[2] < caught.value.start_offset <= offsets[3]
         reader.seek(caught.value.start_offset)
         assert datas(take(reader, 2)) == ["d", "e"]
@@ -132,7 +132,7 @@ class Trimming(Scenarios):
         offsets = channel.publish_many("abcde")
         channel.trim(offsets[3])
         with pytest.raises(OffsetTrimmed):
-            channel.subscribe(after=offsets[0]).get(timeout=20)
+            channel.subscribe(after=offsets[0]).get(timeout=LIMIT_SECONDS)
         # It has seen all that is gone, so nothing is missing.
         assert datas(drain(channel.subscribe(after=offsets[2]))) == ["d", "e"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...interface import Channel, Log
 from ..harness import Harness
-from .base import Scenarios, datas, needs, spawn
+from .base import LIMIT_SECONDS, Scenarios, datas, needs, spawn
 from .groups import hand, handle, numbers, spent
 
 __all__ = ["GroupsByKey", "GroupsKept"]
@@ -58,7 +58,7 @@ class GroupsByKey(Scenarios):
         (first,) = hand(one)
         waiting = spawn(hand, channel.group("workers", by_key=True))
         first.ack()
-        assert datas(waiting.result(60)) == ["a2"]
+        assert datas(waiting.result(3 * LIMIT_SECONDS)) == ["a2"]
 
 
 class GroupsKept(Scenarios):

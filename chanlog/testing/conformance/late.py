@@ -9,7 +9,7 @@ import pytest
 from ...errors import InvalidOption, UnknownOffset
 from ...interface import Channel, Log, Subscription
 from ..harness import Harness
-from .base import Face, Scenarios, datas, drain, spawn, take
+from .base import LIMIT_SECONDS, Face, Scenarios, datas, drain, spawn, take
 
 __all__ = ["LateJoin"]
 
@@ -24,7 +24,7 @@ class LateJoin(Scenarios):
         """By default a reader gets everything from the first message on."""
         channel.publish_many("abc")
         reader = channel.subscribe()
-        assert [face(reader).get(timeout=20).data for _ in range(3)] == ["a", "b", "c"]
+        assert [face(reader).get(timeout=LIMIT_SECONDS).data for _ in range(3)] == ["a", "b", "c"]
         assert face(reader).get(timeout=0) is None
 
     def test_a_late_reader_gets_the_last_n(self, channel: Channel) -> None:

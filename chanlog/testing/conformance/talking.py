@@ -7,7 +7,7 @@ import pytest
 from ...errors import EndOfChannel, InvalidOption
 from ...interface import Channel, Log
 from ..harness import Harness
-from .base import Face, Scenarios, datas, drain, spawn, take
+from .base import LIMIT_SECONDS, Face, Scenarios, datas, drain, spawn, take
 
 __all__ = ["TwoWay"]
 
@@ -65,7 +65,7 @@ class TwoWay(Scenarios):
         reader = channel.subscribe(types={"stop"})
         channel.end()
         with pytest.raises(EndOfChannel):
-            reader.get(timeout=20)
+            reader.get(timeout=LIMIT_SECONDS)
 
     def test_a_filter_resumes_behind_what_it_saw(self, channel: Channel) -> None:
         """A filtered reader that begins anew behind its last message misses none."""
@@ -98,5 +98,5 @@ class TwoWay(Scenarios):
         seen = datas(take(reader, 20))
         person.publish("enough", type="stop")
         seen += datas(reader)
-        assert seen == list(range(streaming.result(60)))
+        assert seen == list(range(streaming.result(3 * LIMIT_SECONDS)))
         assert heard == ["enough"]

@@ -1,0 +1,22 @@
+"""The engine on NATS JetStream is held to the contract, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chanlog.testing.conformance import Contract, present
+from chanlog.testing.harness import Harness
+from chanlog.testing.remote import NatsHarness
+
+engines = pytest.importorskip("chanlog.engines", reason="this chanlog has no engines")
+
+
+class TestNats(Contract):
+    @pytest.fixture(scope="class")
+    def harness(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+        folder = tmp_path_factory.mktemp("nats")
+        harness = present(lambda: NatsHarness(folder, engines.connect))
+        yield harness
+        harness.close()
