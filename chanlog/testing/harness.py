@@ -67,6 +67,12 @@ class Harness(ABC):
         self._opened.append(log)
         return log
 
+    @property
+    def handles(self) -> tuple[Log, ...]:
+        """What :meth:`open` has given out and nobody has taken back, the newest last. Some of it
+        may be closed."""
+        return tuple(self._opened)
+
     def restart(self) -> None:
         """Stop the engine in an orderly way and start it again. Blocks until it answers.
 

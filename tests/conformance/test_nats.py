@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chanlog.testing.conformance import Contract, present
+from chanlog.testing.conformance import Contract
 from chanlog.testing.harness import Harness
+from chanlog.testing.presence import present
 from chanlog.testing.remote import NatsHarness
 
 engines = pytest.importorskip("chanlog.engines", reason="this chanlog has no engines")

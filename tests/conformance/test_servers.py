@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chanlog.testing.conformance.base import present
 from chanlog.testing.harness import MissingServer
+from chanlog.testing.presence import present
 from chanlog.testing.remote import NatsHarness, RedisHarness, ServerHarness
 from chanlog.testing.servers import RedisServer
 

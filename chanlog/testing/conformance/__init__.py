@@ -17,7 +17,7 @@ and the reason names the capability that is missing.
 
 from __future__ import annotations
 
-from .base import Face, Scenarios, needs, present
+from .base import Face, Scenarios, needs
 from .cursors import Cursors
 from .ending import Deleting, Ending, Trimming
 from .expecting import Expecting
@@ -61,7 +61,6 @@ __all__ = [
     "TwoWay",
     "Waiting",
     "needs",
-    "present",
 ]
 
 

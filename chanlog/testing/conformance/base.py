@@ -19,7 +19,7 @@ import pytest
 from ...group import Delivery
 from ...interface import Channel, Cursor, Log, Replay, Subscription
 from ...message import Message
-from ..harness import Harness, MissingServer
+from ..harness import Harness
 
 __all__ = [
     "LIMIT_SECONDS",
@@ -29,7 +29,6 @@ __all__ = [
     "drain",
     "gather",
     "needs",
-    "present",
     "run",
     "spawn",
     "take",
@@ -52,17 +51,6 @@ def needs(*capabilities: str) -> Callable[[T], T]:
         return scenario
 
     return mark
-
-
-def present(make: Callable[[], Harness]) -> Harness:
-    """What ``make`` makes; without its server or client the tests that ask are skipped, visibly.
-    Where the environment variable ``CI`` is ``true`` they fail: there nothing may be missing."""
-    try:
-        return make()
-    except (MissingServer, ModuleNotFoundError) as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{error}, and CI=true says that it has to be")
-        pytest.skip(str(error))
 
 
 class Face:
