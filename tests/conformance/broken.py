@@ -51,6 +51,7 @@ class Channel(Wrapped):
     Reader: Callable[..., Any] = Wrapped
     Cursor: Callable[..., Any] = Wrapped
     Producer: Callable[..., Any] = Wrapped
+    Group: Callable[..., Any] = Wrapped
 
     def subscribe(self, **options: Any) -> Any:
         return self.Reader(self.target.subscribe(**options), self)
@@ -60,6 +61,9 @@ class Channel(Wrapped):
 
     def producer(self, name: str, *, epoch: int = 0) -> Any:
         return self.Producer(self.target.producer(name, epoch=epoch), self)
+
+    def group(self, name: str, **options: Any) -> Any:
+        return self.Group(self.target.group(name, **options), self)
 
 
 class Log(Wrapped):
@@ -240,6 +244,49 @@ class _OneTooMany(Channel):
         return self.target.subscribe(after=after, **options)
 
 
+class _Unaware(Wrapped):
+    """A group whose deliveries are broken in ``Delivery``."""
+
+    Delivery: type[Wrapped] = Wrapped
+
+    def get(self, timeout: float | None = None) -> Any:
+        delivery = self.target.get(timeout)
+        return delivery and self.Delivery(delivery)
+
+
+class _LosesAnAck(_Unaware):
+    class Delivery(Wrapped):
+        def ack(self) -> None:
+            """As if it had been written down."""
+
+
+class _GivesNothingBack(_Unaware):
+    class Delivery(Wrapped):
+        def nak(self, delay: float = 0) -> None:
+            """The lease will see to it."""
+
+
+class _CountsNothing(_Unaware):
+    class Delivery(Wrapped):
+        deliveries = 1
+
+
+class _IgnoresKeys(Channel):
+    def group(self, name: str, *, by_key: bool = False, **options: Any) -> Any:
+        return self.target.group(name, **options)
+
+
+class _SharesNothing(Channel):
+    def group(self, name: str, **options: Any) -> Any:
+        self.log.count = getattr(self.log, "count", 0) + 1
+        return self.target.group(f"{name}-{self.log.count}", **options)
+
+
+class _GivesNothingUp(Channel):
+    def group(self, name: str, *, deliveries_max: Any = None, **options: Any) -> Any:
+        return self.target.group(name, **options)
+
+
 class _AtOnce(Frame):
     def publish(self, channel: Any, data: Any, **options: Any) -> None:
         self.log.channel(getattr(channel, "name", channel)).publish(data, **options)
@@ -293,6 +340,12 @@ TestFindsAnother = broken("test_delete_and_recreate", Channel=_FindsAnother)
 TestLiveFromTheStart = broken("test_a_live_reader_gets_only_what_comes", Channel=_LiveFromTheStart)
 TestEchoes = broken("test_without_an_echo", Channel=_Echoes)
 TestOneTooMany = broken("test_a_reader_after_an_offset", Channel=_OneTooMany)
+TestLosesAnAck = broken("test_what_is_done_never_comes_again", Group=_LosesAnAck)
+TestGivesNothingBack = broken("test_given_back_comes_again", Group=_GivesNothingBack)
+TestCountsNothing = broken("test_redelivery_after_the_lease", Group=_CountsNothing)
+TestIgnoresKeys = broken("test_a_key_is_handled_in_order", Channel=_IgnoresKeys)
+TestSharesNothing = broken("test_consumers_share", Channel=_SharesNothing)
+TestGivesNothingUp = broken("test_a_dead_letter", Channel=_GivesNothingUp)
 TestFramesAtOnce = broken("test_a_frame_that_raises_writes_nothing", Frame=_AtOnce)
 TestForgetsAtACrash = broken("test_a_crash_loses_nothing", _Forgets)
 TestAcknowledgesTooEarly = broken("test_a_crash_in_the_middle_of_publishing", _AcknowledgesTooEarly)

@@ -194,6 +194,8 @@ def drain(reader: Reader) -> list[Message]:
     return messages
 
 
-def datas(messages: Iterable[Message | Delivery] | Replay) -> list[Any]:
+def datas(items: Iterable[Message | Delivery] | Replay) -> list[Any]:
     """The payloads of messages or deliveries."""
-    return [m.message.data if isinstance(m, Delivery) else m.data for m in messages]
+    # By what it has, not by its class: a backend may wrap the deliveries of another.
+    found: list[Any] = list(items)
+    return [getattr(item, "message", item).data for item in found]
