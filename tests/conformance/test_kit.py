@@ -19,6 +19,7 @@ from chanlog.testing.conformance import Contract, Scenarios
 from chanlog.testing.embedded import MemoryHarness
 from chanlog.testing.harness import Harness
 
+from ..docs.pages import blocks
 from ..support import ROOT
 from .broken import BROKEN
 
@@ -163,6 +164,18 @@ def test_a_divergence_is_held_to(pytester: pytest.Pytester) -> None:
     ran.assert_outcomes(xfailed=1, failed=1)
     ran.stdout.fnmatch_lines(["*XPASS(strict)*they may stand still, it was said*"])
     ran.stdout.fnmatch_lines(["XFAIL*embedded in memory: it has never heard of sequences"])
+
+
+def test_the_page_holds_its_own_backend_to_the_contract(pytester: pytest.Pytester) -> None:
+    """What a reader copies from the how-to is a test file that passes."""
+    page = ROOT / "docs" / "howto" / "conformance.md"
+    pytester.makepyfile("\n".join(b.text for b in blocks(page) if b.language == "python"))
+    ran = pytester.runpytest_inprocess("-rs", "-k", "offset or reopening or restart or crash")
+    outcomes = ran.parseoutcomes()
+    assert outcomes["passed"] > 10 and outcomes.keys() <= {"passed", "skipped", "deselected"}
+    ran.stdout.fnmatch_lines(
+        ['SKIPPED*survival.py:*: mine has no "crash" in harness.can (the engine can be killed*']
+    )
 
 
 def test_without_a_harness(pytester: pytest.Pytester) -> None:
