@@ -64,6 +64,19 @@ BESIDES = {
     ],
 }
 
+# What tests import: shown in a chapter of its own, with the contract behind it.
+TESTING = [
+    ("testing/harness", "Harness"),
+    ("testing/embedded", "MemoryHarness"),
+    ("testing/embedded", "DiskHarness"),
+    ("testing/remote", "ServerHarness"),
+    ("testing/servers", "Server"),
+    ("testing/servers", "RedisServer"),
+    ("testing/servers", "NatsServer"),
+    ("testing/proxy", "Proxy"),
+]
+CONTRACT = "testing/conformance"
+
 # What an object is called in the signatures of its methods, where that is not its class's name.
 CALLED = {"EmbeddedLog": "log"}
 
@@ -124,9 +137,16 @@ def definition(module: str, name: str) -> Definition:
         if isinstance(node, ast.ImportFrom) and node.level:
             for alias in node.names:
                 if (alias.asname or alias.name) == name and node.module:
-                    folder = module.split("/")[:-1] if node.level == 1 else []
+                    folder = _folder(module)
+                    folder = folder[: len(folder) - node.level + 1]
                     return definition("/".join([*folder, node.module]), alias.name)
     raise LookupError(f"{name} is not defined in {module}")
+
+
+def _folder(module: str) -> list[str]:
+    """Where the relative imports of ``module`` begin."""
+    inside = module.split("/")
+    return inside[:-1] if (PACKAGE / f"{module}.py").exists() else inside
 
 
 def markdown(text: str) -> str:
@@ -240,7 +260,7 @@ def function_section(
     """A function or method, with its coroutine twin where it has one."""
     names = f"{node.name}, {twin.name}" if twin else node.name
     yield f"{'#' * level} {names}\n"
-    if "property" in _decorators(node):
+    if _decorators(node) & {"property", "cached_property"}:
         gives = f": {ast.unparse(node.returns)}" if node.returns else ""
         yield f"```text\n{owner}.{node.name}{gives}\n```\n"
     else:
@@ -276,6 +296,44 @@ def error_sections(errors: list[Definition]) -> Iterator[str]:
                 )
                 + ".\n"
             )
+
+
+def testing_sections() -> Iterator[str]:
+    """What ``chanlog.testing`` has, and every scenario of the contract with what it promises."""
+    yield "## Testing\n"
+    yield (
+        "`chanlog.testing` needs the extra `test`. How to use it: "
+        "[with pytest](howto/testing.md#with-pytest), "
+        "[for a backend of your own](howto/conformance.md).\n"
+    )
+    for module, name in TESTING:
+        found = definition(module, name)
+        assert isinstance(found.node, ast.ClassDef)
+        yield from class_section(found.node, 3)
+    yield "## The contract\n"
+    contract = definition(CONTRACT, "Contract").node
+    assert isinstance(contract, ast.ClassDef)
+    parts = [definition(CONTRACT, ast.unparse(base)).node for base in contract.bases]
+    for part in parts:
+        assert isinstance(part, ast.ClassDef)
+        yield f"### {part.name}\n"
+        yield docstring(part) + "\n"
+        rows = ["| scenario | promise | needs |", "| --- | --- | --- |"]
+        for item in part.body:
+            if isinstance(item, Function) and item.name.startswith("test_"):
+                promise = " ".join(docstring(item).split()).replace("|", "\\|")
+                rows.append(f"| `{item.name}` | {promise} | {_needs(item)} |")
+        yield "\n".join(rows) + "\n"
+
+
+def _needs(scenario: Function) -> str:
+    """What the decorators of a scenario ask a backend for."""
+    return ", ".join(
+        f"`{ast.literal_eval(argument)}`"
+        for decorator in scenario.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "needs"
+        for argument in decorator.args
+    )
 
 
 def command_sections() -> Iterator[str]:
@@ -387,6 +445,7 @@ def page() -> str:
             assert isinstance(other, ast.ClassDef)
             parts += class_section(other, 3)
     parts += error_sections(errors)
+    parts += testing_sections()
     parts += command_sections()
     return "\n".join(parts)
 
