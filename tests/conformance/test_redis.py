@@ -14,10 +14,15 @@ from chanlog.testing.remote import RedisHarness
 engines = pytest.importorskip("chanlog.engines", reason="this chanlog has no engines")
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    folder = tmp_path_factory.mktemp("redis")
+    harness = present(lambda: RedisHarness(folder, engines.connect))
+    yield harness
+    harness.close()
+
+
 class TestRedis(Contract):
-    @pytest.fixture(scope="class")
-    def harness(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-        folder = tmp_path_factory.mktemp("redis")
-        harness = present(lambda: RedisHarness(folder, engines.connect))
-        yield harness
-        harness.close()
+    @pytest.fixture
+    def harness(self, server: Harness) -> Harness:
+        return server
