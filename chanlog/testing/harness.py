@@ -27,6 +27,8 @@ ABILITIES: Mapping[str, str] = {
 }
 """What a harness may be able to do, beside the capabilities of its log."""
 
+_PATIENCE_SECONDS = 60.0
+
 
 class MissingServer(Exception):
     """The server that a harness runs is not installed, or its client is not."""
@@ -116,8 +118,12 @@ class Harness(ABC):
 
         writer = threading.Thread(target=publish, daemon=True)
         writer.start()
-        enough.wait()
         try:
+            if not enough.wait(_PATIENCE_SECONDS):
+                raise TimeoutError(
+                    f"{len(acknowledged)} of {count} messages were acknowledged within "
+                    f"{_PATIENCE_SECONDS:g} seconds"
+                )
             self.crash()
         finally:
             crashed.set()

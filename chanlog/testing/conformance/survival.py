@@ -10,7 +10,7 @@ import pytest
 from ...errors import ChannelEnded, Disconnected, ProducerFenced
 from ...interface import Channel, Log, Subscription
 from ..harness import Harness
-from .base import LIMIT_SECONDS, Scenarios, datas, drain, needs, spawn, take
+from .base import LIMIT_SECONDS, Scenarios, datas, drain, needs, spawn, take, until
 
 __all__ = ["CutNetwork", "Survival"]
 
@@ -193,8 +193,8 @@ class CutNetwork(Scenarios):
         for number in range(100, 200):
             _insist(lambda number=number: channel.publish(number))  # type: ignore[misc]
         seen += waiting.result(3 * LIMIT_SECONDS)
-        # Without a sequence a publish that is retried may be there twice.
-        assert sorted(set(seen)) == list(range(seen[-1] + 1))
+        # Without a sequence a publish that is retried may be there twice, at its place.
+        assert list(dict.fromkeys(seen)) == list(range(seen[-1] + 1))
 
     @needs("cut_network", "producers")
     def test_retries_through_a_cut_double_nothing(self, channel: Channel, harness: Harness) -> None:
@@ -229,25 +229,28 @@ class CutNetwork(Scenarios):
         assert datas(drain(channel.cursor("worker"))) == ["c"]
 
 
-def _insist(call: Callable[[], object]) -> None:
-    """Call until the engine can be reached."""
-    for _ in range(100):
+def _insist(call: Callable[[], object]) -> int:
+    """Call until the engine can be reached; returns how many attempts that took."""
+    attempts = 0
+
+    def reached() -> bool:
+        nonlocal attempts
+        attempts += 1
         try:
             call()
-            return
         except Disconnected:
-            continue
-    pytest.fail("the engine could not be reached in a hundred attempts")
+            return False
+        return True
+
+    until(reached, "the engine can be reached")
+    return attempts
 
 
 def _take_through(reader: Subscription, count: int) -> list[Any]:
     """The next ``count`` payloads, asking again where the engine could not be reached."""
     seen: list[Any] = []
     while len(seen) < count:
-        try:
-            seen += datas(take(reader, 1))
-        except Disconnected:
-            continue
+        _insist(lambda: seen.extend(datas(take(reader, 1))))
     return seen
 
 
@@ -279,9 +282,12 @@ def _goes_on(channel: Channel, harness: Harness, ending: Ending) -> None:
     reader = channel.subscribe()
     take(reader, 1)
     ending()
-    _insist(lambda: channel.publish("c"))
+    attempts = _insist(lambda: channel.publish("c"))
     assert _take_through(reader, 2) == ["b", "c"]
-    assert datas(channel.replay()) == ["a", "b", "c"]
+    # An attempt of which it is not known whether it happened may have.
+    found = datas(channel.replay())
+    assert found[:3] == ["a", "b", "c"]
+    assert found[3:] in [["c"] * more for more in range(attempts)]
 
 
 def _waits_through(channel: Channel, harness: Harness, ending: Ending) -> None:
