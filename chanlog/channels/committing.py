@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue, SimpleQueue
 from typing import NamedTuple
 
 from ..errors import ChanlogError, LogClosed
@@ -49,7 +49,11 @@ class Committer:
         self._store = store
         self.lessors = Lessors(store)
         self._interval = nanoseconds(store.options.sync_interval, "sync_interval") / 1e9
-        self._queue: SimpleQueue[Request | bool] = SimpleQueue()
+        timer = store.timer
+        self._queue: SimpleQueue[Request | bool] | Queue[Request | bool] = (
+            SimpleQueue() if timer is None else timer.queue()
+        )
+        self._now = monotonic if timer is None else timer.now
         self._background = Background(self._run, "chanlog-sync")
         if store.options.sync == "interval" and store.folder.durable and not store.read_only:
             store.on_dirty = self._dirty
@@ -201,10 +205,10 @@ class Committer:
         while True:
             requests, dirty, stopping = self._collect(due)
             if dirty and due is None:
-                due = monotonic() + self._interval * _INTERVAL_SHARE
+                due = self._now() + self._interval * _INTERVAL_SHARE
             if requests:
                 self._serve(requests)
-            if due is not None and (stopping or monotonic() >= due):
+            if due is not None and (stopping or self._now() >= due):
                 due = None
                 self._sync_quietly()
             if stopping:
@@ -215,7 +219,7 @@ class Committer:
         requests: list[Request] = []
         dirty = stopping = False
         try:
-            item = self._queue.get(timeout=None if due is None else max(0.0, due - monotonic()))
+            item = self._queue.get(timeout=None if due is None else max(0.0, due - self._now()))
             while True:
                 if isinstance(item, Request):
                     requests.append(item)

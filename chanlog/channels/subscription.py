@@ -202,15 +202,21 @@ class EmbeddedSubscription(Subscription):
         message = self._take()
         if message is not None or timeout == 0:
             return message
-        deadline = None if timeout is None else monotonic() + check_timeout(timeout)
+        timer = self._store.timer
+        now = monotonic if timer is None else timer.now
+        deadline = None if timeout is None else now() + check_timeout(timeout)
         while True:
             waiter = ThreadWaiter(self._filter)
             try:
                 if self._register(waiter):
-                    left = None if deadline is None else deadline - monotonic()
+                    left = None if deadline is None else deadline - now()
                     if left is not None and left <= 0:
                         return None
-                    waiter.wait(left)
+                    if timer is None or deadline is None:
+                        waiter.wait(left)
+                    else:
+                        with timer.alarm(deadline, waiter.wake):
+                            waiter.wait(None)
             finally:
                 self._unregister(waiter)
             message = self._take()
@@ -222,23 +228,30 @@ class EmbeddedSubscription(Subscription):
         if message is not None or timeout == 0:
             return message
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + check_timeout(timeout)
+        timer = self._store.timer
+        now = loop.time if timer is None else timer.now
+        deadline = None if timeout is None else now() + check_timeout(timeout)
         while True:
             waiter = TaskWaiter(loop, self._filter)
-            timer = None
+            alarm = None
             try:
                 if self._register(waiter):
                     if deadline is not None:
-                        if deadline <= loop.time():
+                        if deadline <= now():
                             return None
-                        timer = loop.call_at(deadline, waiter.wake)
-                    await waiter.future
+                        if timer is None:
+                            alarm = loop.call_at(deadline, waiter.wake)
+                    if timer is None or deadline is None:
+                        await waiter.future
+                    else:
+                        with timer.alarm(deadline, waiter.wake):
+                            await waiter.future
             except GeneratorExit:
                 waiter.abandoned = True
                 raise
             finally:
-                if timer is not None:
-                    timer.cancel()
+                if alarm is not None:
+                    alarm.cancel()
                 self._unregister(waiter)
             message = self._take()
             if message is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue, SimpleQueue
 
 from ..errors import ChanlogError
 from ..host import monotonic
@@ -28,7 +28,11 @@ class Upkeep:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: SimpleQueue[bool] = SimpleQueue()
+        timer = store.timer
+        self._queue: SimpleQueue[bool] | Queue[bool] = (
+            SimpleQueue() if timer is None else timer.queue()
+        )
+        self._now = monotonic if timer is None else timer.now
         self._background = Background(self._run, "chanlog-upkeep")
         self._stopped = False
         self._complained = False
@@ -56,24 +60,24 @@ class Upkeep:
         while not self._stopped:
             self._pass()
             # Many trims in a row are one reason to look, not many.
-            if not self._wait(_PAUSE_SECONDS):
-                self._wait(_RETENTION_SECONDS if self._is_retained() else None)
+            pause = self._now() + _PAUSE_SECONDS
+            if not self._wait(pause):
+                self._wait(pause + _RETENTION_SECONDS if self._is_retained() else None)
 
     def _is_retained(self) -> bool:
         store = self._store
         return store.table.retained or store.options.retention != NO_RETENTION
 
-    def _wait(self, timeout: float | None) -> bool:
-        """Wait for a poke; returns whether there was one. With a ``timeout``, all that long."""
-        deadline = monotonic() + (timeout or 0.0)
+    def _wait(self, deadline: float | None) -> bool:
+        """Wait for a poke; returns whether there was one. With a ``deadline``, until then."""
         poked = False
         while not self._stopped:
             try:
-                left = None if timeout is None else max(0.0, deadline - monotonic())
+                left = None if deadline is None else max(0.0, deadline - self._now())
                 if not self._queue.get(timeout=left):
                     break
                 poked = True
-                if timeout is None:
+                if deadline is None:
                     break
             except Empty:
                 break

@@ -13,6 +13,7 @@ from time import monotonic, sleep
 from .disk import DiskFolder
 from .folder import NO_BUFFER, Buffer, File, Folder
 from .memory import MemoryFolder
+from .timer import Timer
 
 __all__ = [
     "NO_BUFFER",
@@ -23,6 +24,7 @@ __all__ = [
     "Host",
     "MemoryFolder",
     "PathLike",
+    "Timer",
     "monotonic",
     "sleep",
 ]
@@ -32,10 +34,12 @@ __all__ = [
 class Host:
     """Where a log gets its folder, its time and its randomness from.
 
-    ``clock`` returns nanoseconds since 1970 and may go backward. A test passes its own parts.
+    ``clock`` returns nanoseconds since 1970 and may go backward. With a ``timer`` waits with a
+    timeout end when it says so. A test passes its own parts.
     """
 
     clock: Callable[[], int] = time.time_ns
     random_bytes: Callable[[int], bytes] = os.urandom
     disk: Callable[[Path], Folder] = field(default=DiskFolder)
     memory: Callable[[], Folder] = field(default=MemoryFolder)
+    timer: Timer | None = None

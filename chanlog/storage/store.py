@@ -76,6 +76,7 @@ class Store:
         self.segments: tuple[Segment, ...] = ()
         self.active: RawSegment = Nowhere(0)
         self.clock = host.clock
+        self.timer = host.timer
         self.time_ns = 0
         self.durable = 0
         self.deferred = options.sync == "always"

@@ -1,5 +1,9 @@
-"""What tests need: a contract that every backend is held to, and servers to hold it against.
-
-Importing this imports nothing: take :mod:`chanlog.testing.conformance` for the scenarios and
-:mod:`chanlog.testing.harness` for what they stand on. The pytest plugin is there by itself.
+"""For tests of code that uses chanlog: time that passes when told to, and faults on purpose; and,
+to be imported from where they are, the contract that every backend is held to
+(:mod:`chanlog.testing.conformance`) and real servers to hold it against. The pytest plugin is
+there by itself.
 """
+
+from .clock import NotSettled, VirtualClock
+
+__all__ = ["NotSettled", "VirtualClock"]
