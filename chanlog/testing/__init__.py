@@ -5,5 +5,6 @@ there by itself.
 """
 
 from .clock import NotSettled, VirtualClock
+from .faults import FAULTS, PROFILES, Faults, Profile
 
-__all__ = ["NotSettled", "VirtualClock"]
+__all__ = ["FAULTS", "PROFILES", "Faults", "NotSettled", "Profile", "VirtualClock"]

@@ -1,0 +1,294 @@
+"""Readers with faults: subscriptions and cursors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...errors import EndOfChannel, HandleClosed, LogClosed
+from ...interface import Cursor, Subscription
+from ...message import Gap, Message
+from .holding import Pause
+from .steps import Steps, adrive, ask, drive
+
+if TYPE_CHECKING:
+    from .channel import FaultyChannel
+    from .faults import Call, Faults
+
+__all__ = ["FaultyCursor", "FaultySubscription", "Source"]
+
+
+class Source:
+    """Where a reader gets its messages from, whatever becomes of the log: what the log has given
+    and the reader may not see yet is kept, and after a crash it is opened again.
+
+    ``reopen`` gives the reader of the log that is there now, and ``offset_of`` tells where in the
+    channel what it gave lies.
+    """
+
+    def __init__(
+        self,
+        faults: Faults,
+        channel: str,
+        inner: Any,
+        reopen: Callable[[], Any],
+        offset_of: Callable[[Any], int],
+    ) -> None:
+        self._faults = faults
+        self._channel = channel
+        self._reopen = reopen
+        self._offset_of = offset_of
+        self._generation = faults.generation
+        self._pause = Pause(faults.timer)
+        self._inner = inner
+        self._closed = False
+        self.kept: Any = None
+
+    @property
+    def inner(self) -> Any:
+        """The reader of the log that is there now."""
+        if self._generation != self._faults.generation and not self._closed:
+            self.renew()
+        return self._inner
+
+    def renew(self) -> None:
+        """Open it again, where the reader stands."""
+        generation = self._faults.generation
+        self._inner.close()
+        self._inner = self._reopen()
+        self._generation = generation
+
+    def take(self, timeout: float | None) -> Steps[Any]:
+        """The next that the reader may see, or ``None`` when time is up."""
+        timer = self._faults.timer
+        deadline = timer.now() + timeout if timeout else None
+        while True:
+            left = timeout if deadline is None else max(0.0, deadline - timer.now())
+            if self.kept is None or self._closed:
+                got = yield from self._ask(left)
+                if got is None:
+                    return None
+                self.kept = got
+            hold = self._faults.holds.at(self._channel, self._offset_of(self.kept))
+            if hold is None:
+                got, self.kept = self.kept, None
+                return got
+            if left == 0:
+                return None
+            yield from ask(self._pause, "rest", hold, deadline)
+
+    def _ask(self, left: float | None) -> Steps[Any]:
+        while True:
+            generation = self._faults.generation
+            try:
+                return (yield from ask(self.inner, "get", left))
+            except LogClosed:
+                # Died while it waited: the one that comes after it is asked for the same.
+                if generation == self._faults.generation:
+                    raise
+
+    def linger(self, got: Any, seconds: float) -> Steps[None]:
+        """Let so many seconds pass; if somebody cancels it, nothing is lost."""
+        self.kept = got
+        yield from ask(self._pause, "rest", None, self._faults.timer.now() + seconds)
+        self.kept = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the reader would be answered at once."""
+        holds = self._faults.holds
+        if self.kept is not None and not self._closed:
+            return holds.at(self._channel, self._offset_of(self.kept)) is None
+        inner = self.inner
+        return bool(inner.ready) and holds.at(self._channel, _next_offset(inner)) is None
+
+    def close(self) -> None:
+        """Give it back."""
+        self._closed = True
+        self._inner.close()
+        self._pause.close()
+
+
+def _next_offset(inner: Any) -> int:
+    # A cursor does not say where it reads; what is held back is behind what is not.
+    return getattr(inner, "offset", 0)
+
+
+class _Reader:
+    """What subscriptions and cursors have in common."""
+
+    _source: Source
+    _faults: Faults
+    _trait: str
+    channel: FaultyChannel
+
+    def _get(self, timeout: float | None) -> Steps[Message | None]:
+        def act(call: Call) -> Steps[Any]:
+            if call.kind == "redeliver":
+                self._rewind()
+            message = yield from self._source.take(timeout)
+            if call.kind == "slow" and call.fault is not None and message is not None:
+                yield from self._source.linger(message, call.fault.facts["seconds"])
+            if message is not None:
+                self._seen(message)
+            return message
+
+        traits = frozenset({self._trait})
+        found: Message | None = yield from self._faults.call("get", self.channel.name, act, traits)
+        return found
+
+    def _seen(self, message: Message) -> None:
+        """It is handed out."""
+
+    def _rewind(self) -> None:
+        """Go back to what was committed."""
+
+    @property
+    def ready(self) -> bool:
+        return self._source.ready
+
+    def get(self, timeout: float | None = None) -> Message | None:
+        return drive(self._get(timeout))
+
+    async def aget(self, timeout: float | None = None) -> Message | None:
+        return await adrive(self._get(timeout))
+
+    def __next__(self) -> Message:
+        try:
+            message = self.get()
+        except (EndOfChannel, HandleClosed):
+            raise StopIteration from None
+        assert message is not None
+        return message
+
+    async def __anext__(self) -> Message:
+        try:
+            message = await self.aget()
+        except (EndOfChannel, HandleClosed):
+            raise StopAsyncIteration from None
+        assert message is not None
+        return message
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class FaultySubscription(_Reader, Subscription):
+    """A subscription of a log with faults."""
+
+    _trait = "subscription"
+
+    def __init__(
+        self, faults: Faults, channel: FaultyChannel, inner: Subscription, filter: dict[str, Any]
+    ) -> None:
+        self._faults = faults
+        self.channel = channel
+        self._filter = filter
+        self._next: int = inner.offset
+        self._source = Source(faults, channel.name, inner, self._reopen, lambda m: int(m.offset))
+
+    def _reopen(self) -> Subscription:
+        channel = self.channel.inner
+        # What the crash took may be behind where it stood.
+        after = min(self.offset, channel.info().end_offset) - 1
+        self._source.kept = None
+        return channel.subscribe(after=after, **self._filter)
+
+    def _seen(self, message: Message) -> None:
+        self._next = _behind(message)
+
+    @property
+    def offset(self) -> int:
+        if self._source.kept is not None:
+            return int(self._source.kept.offset)
+        return max(self._next, int(self._source._inner.offset))
+
+    def seek(self, offset: int) -> None:
+        self._source.inner.seek(offset)
+        self._source.kept = None
+        self._next = offset
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+
+class FaultyCursor(_Reader, Cursor):
+    """A cursor of a log with faults."""
+
+    _trait = "cursor"
+
+    def __init__(self, faults: Faults, channel: FaultyChannel, name: str) -> None:
+        self._faults = faults
+        self.channel = channel
+        self.name = name
+        self._source = Source(
+            faults, channel.name, channel.inner.cursor(name), self._reopen, lambda m: int(m.offset)
+        )
+
+    def _reopen(self) -> Cursor:
+        # Reading goes on from the committed position, as for whoever opens it next.
+        self._source.kept = None
+        return self.channel.inner.cursor(self.name)
+
+    def _rewind(self) -> None:
+        self._source.renew()
+
+    @property
+    def inner(self) -> Cursor:
+        """The cursor of the log that is there now."""
+        inner: Cursor = self._source.inner
+        return inner
+
+    def _call(self, operation: str, method: str, *args: Any, **options: Any) -> Steps[Any]:
+        def act(call: Call) -> Steps[Any]:
+            answer = yield from ask(self.inner, method, *args, **options)
+            if method == "seek":
+                self._source.kept = None
+            return answer
+
+        if options.get("durable"):
+            self._faults.capabilities.need("durable")
+        traits = frozenset({"cursor", *(["durable"] if options.get("durable") else [])})
+        return (yield from self._faults.call(operation, self.channel.name, act, traits))
+
+    def position(self) -> int:
+        return self.inner.position()
+
+    def commit(self, message: Message | int, *, durable: bool = False) -> None:
+        drive(self._call("commit", "commit", message, durable=durable))
+
+    async def acommit(self, message: Message | int, *, durable: bool = False) -> None:
+        await adrive(self._call("commit", "commit", message, durable=durable))
+
+    def seek(self, offset: int) -> None:
+        drive(self._call("seek", "seek", offset))
+
+    async def aseek(self, offset: int) -> None:
+        await adrive(self._call("seek", "seek", offset))
+
+    def lag(self) -> int:
+        lag: int = drive(self._call("lag", "lag"))
+        return lag
+
+    async def alag(self) -> int:
+        lag: int = await adrive(self._call("lag", "lag"))
+        return lag
+
+    def delete(self) -> None:
+        drive(self._call("delete", "delete"))
+
+    async def adelete(self) -> None:
+        await adrive(self._call("delete", "delete"))
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+
+def _behind(message: Message) -> int:
+    return message.offset + (message.missing if isinstance(message, Gap) else 1)
