@@ -1,4 +1,4 @@
-"""The engine dies between any two operations, and its handles go on with the one that comes back."""
+"""The engine dies between any two operations, and the handles go on with the one that follows."""
 
 from __future__ import annotations
 

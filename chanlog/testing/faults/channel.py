@@ -24,7 +24,9 @@ def _traits(faults: Faults, options: dict[str, Any], *more: str) -> frozenset[st
     """What a call asks for; raises ``Unsupported`` for what the engine cannot do."""
     if options.get("durable"):
         faults.capabilities.need("durable")
-    given = {name for name in ("durable", "expect") if options.get(name) not in (None, False)}
+    given = {"durable"} if options.get("durable") else set()
+    if options.get("expect") is not None:
+        given.add("expect")
     return frozenset(given | set(more))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from random import Random
@@ -54,6 +54,8 @@ class Rule:
 
     def _set(self, kind: str, **facts: Any) -> None:
         check_permitted(self._script.profile, kind)
+        if kind in ("crash", "tear"):
+            self._script.check_crash()
         if self._operation not in FAULTS[kind].operations:
             raise InvalidOption(
                 f"{kind} cannot happen to {self._operation}; it can to "
@@ -146,8 +148,9 @@ class Rule:
 class Script:
     """The rules, in the order in which they were given; the first that matches holds."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, check_crash: Callable[[], None]) -> None:
         self.profile = profile
+        self.check_crash = check_crash
         self.rules: list[Rule] = []
 
     def on(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
+from weakref import WeakSet
 
 from ...capabilities import Capabilities
 from ...errors import ChanlogError, Disconnected, DiskFull, InvalidOption, LogClosed
@@ -20,6 +21,7 @@ from .holding import Holds, RealTimer
 from .kinds import PUBLISHES
 from .log import FaultyLog
 from .profiles import Profile, profile_of
+from .reading import Source
 from .steps import Steps, ask
 
 __all__ = ["Call", "Faults"]
@@ -96,17 +98,18 @@ class Faults:
             raise InvalidOption(f"seed is an int, not {seed!r}", option="seed")
         self.seed: int = secrets.randbelow(1 << 32) if seed is None else seed
         self._profile = profile_of(profile)
-        self._script = Script(self._profile)
+        self._script = Script(self._profile, self._check_crash)
         self._chance = Chance(self._profile, self.seed)
         self._restart = restart
-        # ``_lock`` guards counting and the trace; ``_crashing`` is held while there is no log.
+        # ``_lock`` guards counting and the trace; ``crashing`` is held while there is no log.
         self._lock = threading.Lock()
-        self._crashing = threading.RLock()
+        self.crashing = threading.RLock()
         self._calls = 0
         self._injected = 0
         self._trace: list[str] = []
         self._inner = log
         self._keep = 0
+        self._sources: WeakSet[Source] = WeakSet()
         self.generation = 0
         self.timer: Timer = _timer_of(log)
         self.holds = Holds(self.timer)
@@ -148,7 +151,8 @@ class Faults:
     def mix(self, **rates: float) -> None:
         """Let faults happen by chance: ``mix(lose_ack=0.05, duplicate=0.02)``. Replaces the mix
         before; without arguments nothing happens by chance any more."""
-        self._check_crash("crash" in rates or "tear" in rates)
+        if rates.get("crash") or rates.get("tear"):
+            self._check_crash()
         self._chance.mix(rates)
 
     def clear(self) -> None:
@@ -167,7 +171,7 @@ class Faults:
         embedded log, or with ``restart``. Blocks for the disk.
         """
         self._script.check_loss(lose)
-        self._check_crash(True)
+        self._check_crash()
         with self._lock:
             self._trace.append(f"      crash lose={lose} torn={torn}")
         self.die(lose, torn)
@@ -176,8 +180,8 @@ class Faults:
         """``crash`` without blocking the event loop."""
         await asyncio.to_thread(self.crash, lose=lose, torn=torn)
 
-    def _check_crash(self, wanted: bool) -> None:
-        if wanted and self._restart is None and not isinstance(self._inner, EmbeddedLog):
+    def _check_crash(self) -> None:
+        if self._restart is None and not isinstance(self._inner, EmbeddedLog):
             raise InvalidOption(
                 "only an embedded log can crash by itself; give Faults(restart=...)",
                 option="restart",
@@ -205,8 +209,13 @@ class Faults:
     @property
     def inner(self) -> Log:
         """The log that is there now; waits while one comes back from a crash."""
-        with self._crashing:
+        with self.crashing:
             return self._inner
+
+    def watch(self, source: Source) -> None:
+        """A reader that is to be opened again after a crash."""
+        with self.crashing:
+            self._sources.add(source)
 
     def call(
         self,
@@ -235,7 +244,7 @@ class Faults:
         fault, kind = call.fault, call.kind
         generation = self.generation
         if kind == "disconnect":
-            raise self._disconnected(call, False)
+            raise self.disconnected(call, False)
         if kind == "full":
             raise DiskFull(
                 f"{self._profile.name} has no room for the next message; nothing was written",
@@ -243,28 +252,28 @@ class Faults:
             )
         if kind == "tear":
             yield from ask(self, "die", 0, True)
-            raise self._disconnected(call, None)
+            raise self.disconnected(call, None)
         if kind == "crash" and fault is not None and not fault.facts["after"]:
             yield from ask(self, "die", fault.facts["lose"], False)
-            raise self._disconnected(call, False)
+            raise self.disconnected(call, False)
         if kind == "lose_commit":
             if self._profile.silent_commit:
                 return None
-            raise self._disconnected(call, None)
+            raise self.disconnected(call, None)
         try:
             answer = yield from act(call)
         except LogClosed:
             if self.generation == generation:
                 raise
             # It died with the call under way.
-            raise self._disconnected(call, None) from None
+            raise self.disconnected(call, None) from None
         if kind == "duplicate":
             yield from act(call)
         elif kind == "lose_ack":
-            raise self._disconnected(call, None)
+            raise self.disconnected(call, None)
         elif kind == "crash" and fault is not None:
             yield from ask(self, "die", fault.facts["lose"], False)
-            raise self._disconnected(call, None)
+            raise self.disconnected(call, None)
         if call.operation in PUBLISHES:
             self._published(call, answer)
         if "durable" in call.traits or call.operation == "sync":
@@ -284,19 +293,24 @@ class Faults:
 
     def die(self, lose: int, torn: bool) -> None:
         """Crash, and come back."""
-        self._check_crash(True)
-        with self._crashing:
+        self._check_crash()
+        with self.crashing:
             self.generation += 1
             if self._restart is not None:
                 self._inner = self._restart()
             elif isinstance(self._inner, EmbeddedLog):
                 self._inner = crash(self._inner, lose=lose, keep=self._keep, torn=torn)
+            # Before anything else is stored: a reader that stood behind what is lost goes on with
+            # whatever comes in its place.
+            for source in list(self._sources):
+                source.renew()
 
     async def adie(self, lose: int, torn: bool) -> None:
         """``die`` without blocking the event loop."""
         await asyncio.to_thread(self.die, lose, torn)
 
-    def _disconnected(self, call: Call, happened: bool | None) -> ChanlogError:
+    def disconnected(self, call: Call, happened: bool | None) -> ChanlogError:
+        """What the caller hears; ``happened`` is what it can know."""
         what = "nothing was done" if happened is False else "it may have been done"
         return Disconnected(
             f"{self._profile.name} cannot be reached: {call.operation} of {call.channel!r}; {what}",

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ...capabilities import Capabilities
-from ...errors import HandleClosed, InvalidOption, LogClosed
+from ...errors import HandleClosed, InvalidOption
 from ...interface import Channel, Cursor, Frame, Log, Statistics
 from ...message import Message
 from .channel import FaultyChannel
@@ -139,7 +139,7 @@ class FaultyFrame(Frame):
 
         def act(call: Call) -> Steps[Any]:
             if self._faults.generation != self._generation:
-                raise LogClosed("the log died while this frame was collected")
+                raise self._faults.disconnected(call, False)
             yield from ask(self._inner, "__exit__", None, None, None)
             self.offsets = self._inner.offsets
             return self.offsets

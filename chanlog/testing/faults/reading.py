@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...errors import EndOfChannel, HandleClosed, LogClosed
+from ...errors import EndOfChannel, HandleClosed, LogClosed, UnknownOffset
 from ...interface import Cursor, Subscription
 from ...message import Gap, Message
 from .holding import Pause
@@ -43,19 +43,25 @@ class Source:
         self._inner = inner
         self._closed = False
         self.kept: Any = None
+        faults.watch(self)
 
     @property
     def inner(self) -> Any:
         """The reader of the log that is there now."""
-        if self._generation != self._faults.generation and not self._closed:
-            self.renew()
+        if self._generation != self._faults.generation:
+            # Waits until it is back; by then it has been opened again.
+            with self._faults.crashing:
+                return self._inner
         return self._inner
 
     def renew(self) -> None:
         """Open it again, where the reader stands."""
         generation = self._faults.generation
-        self._inner.close()
-        self._inner = self._reopen()
+        if self._closed:
+            return
+        # Asked where it stands before it is closed, for it has read ahead.
+        inner, self._inner = self._inner, self._reopen()
+        inner.close()
         self._generation = generation
 
     def take(self, timeout: float | None) -> Steps[Any]:
@@ -82,9 +88,9 @@ class Source:
             generation = self._faults.generation
             try:
                 return (yield from ask(self.inner, "get", left))
-            except LogClosed:
+            except (HandleClosed, LogClosed):
                 # Died while it waited: the one that comes after it is asked for the same.
-                if generation == self._faults.generation:
+                if self._closed or generation == self._faults.generation:
                     raise
 
     def linger(self, got: Any, seconds: float) -> Steps[None]:
@@ -189,10 +195,13 @@ class FaultySubscription(_Reader, Subscription):
 
     def _reopen(self) -> Subscription:
         channel = self.channel.inner
-        # What the crash took may be behind where it stood.
-        after = min(self.offset, channel.info().end_offset) - 1
+        offset = self.offset
         self._source.kept = None
-        return channel.subscribe(after=after, **self._filter)
+        try:
+            return channel.subscribe(after=offset - 1, **self._filter)
+        except UnknownOffset as error:
+            # The crash has taken what was there: go on with what comes in its place.
+            return channel.subscribe(after=error.end_offset - 1, **self._filter)
 
     def _seen(self, message: Message) -> None:
         self._next = _behind(message)
