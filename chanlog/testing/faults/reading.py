@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...channels.subscription import check_timeout
 from ...errors import EndOfChannel, HandleClosed, LogClosed, UnknownOffset
 from ...interface import Cursor, Subscription
 from ...message import Gap, Message
@@ -67,7 +68,7 @@ class Source:
     def take(self, timeout: float | None) -> Steps[Any]:
         """The next that the reader may see, or ``None`` when time is up."""
         timer = self._faults.timer
-        deadline = timer.now() + timeout if timeout else None
+        deadline = timer.now() + check_timeout(timeout) if timeout else None
         while True:
             left = timeout if deadline is None else max(0.0, deadline - timer.now())
             if self.kept is None or self._closed:
@@ -177,6 +178,9 @@ class _Reader:
 
     def close(self) -> None:
         self._source.close()
+
+    def __repr__(self) -> str:
+        return repr(self._source.inner)
 
 
 class FaultySubscription(_Reader, Subscription):
