@@ -1,10 +1,7 @@
-"""For tests of code that uses chanlog: time that passes when told to, and faults on purpose; and,
-to be imported from where they are, the contract that every backend is held to
-(:mod:`chanlog.testing.conformance`) and real servers to hold it against. The pytest plugin is
-there by itself.
+"""What tests need: time that passes when told to, faults on purpose, and a contract that every
+backend is held to, with real servers to hold it against.
+
+Importing this imports nothing: take :mod:`chanlog.testing.clock` for the clock,
+:mod:`chanlog.testing.faults` for the faults, :mod:`chanlog.testing.conformance` for the contract
+and :mod:`chanlog.testing.harness` for what it stands on. The pytest plugin is there by itself.
 """
-
-from .clock import NotSettled, VirtualClock
-from .faults import FAULTS, PROFILES, Faults, Profile
-
-__all__ = ["FAULTS", "PROFILES", "Faults", "NotSettled", "Profile", "VirtualClock"]

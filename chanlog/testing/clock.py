@@ -36,6 +36,7 @@ class VirtualClock(Timer):
     retention and leases compare, and each wait with a timeout, in threads and in tasks.
 
     >>> import chanlog
+    >>> from chanlog.testing.clock import VirtualClock
     >>> clock = VirtualClock()
     >>> with chanlog.open(host=clock.host) as log:
     ...     channel = log.channel("workflow-42")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import chanlog
-from chanlog.testing import Faults
+from chanlog.testing.faults import Faults
 
 from .. import conftest
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import chanlog
-from chanlog.testing import NotSettled, VirtualClock
+from chanlog.testing.clock import NotSettled, VirtualClock
 
 from ..support import LIMIT, run, spawn
 

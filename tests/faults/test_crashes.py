@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import chanlog
-from chanlog.testing import Faults
+from chanlog.testing.faults import Faults
 
 from ..support import LIMIT, datas, drain, replayed, run, spawn
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 import chanlog
-from chanlog.testing import Faults, VirtualClock
+from chanlog.testing.clock import VirtualClock
+from chanlog.testing.faults import Faults
 
 from ..support import LIMIT, datas, drain, replayed, run, spawn
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 import chanlog
-from chanlog.testing import FAULTS, PROFILES, Faults
-from chanlog.testing.faults import OPERATIONS
+from chanlog.testing.faults import FAULTS, OPERATIONS, PROFILES, Faults
 
 RULES = {
     "crash": "get", "delay": "publish", "disconnect": "get", "duplicate": "publish",
@@ -87,11 +86,12 @@ def test_wrong_options(log, options):
 
 def test_it_can_what_the_engine_can(log):
     redis = Faults(log, profile="redis").log
+    nats = Faults(log, profile="nats").log
     kafka = Faults(log, profile="kafka").log
     assert redis.capabilities.engine == "redis"
     channel = redis.channel("a")
     for refused in (
-        redis.atomic,
+        nats.atomic,
         lambda: channel.fork("b"),
         lambda: channel.publish(1, durable=True),
         lambda: channel.producer("p").publish(1, durable=True),

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import chanlog
-from chanlog.testing import Faults, VirtualClock
+from chanlog.testing.clock import VirtualClock
+from chanlog.testing.faults import Faults
 
 from ..support import gather, spawn
 

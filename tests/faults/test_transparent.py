@@ -9,20 +9,10 @@ import pytest
 
 from ..support import ROOT
 
-FILES = [
-    "cursor",
-    "delete",
-    "end",
-    "errors",
-    "expect",
-    "frame",
-    "producer",
-    "publish",
-    "subscribe",
-    "trim",
-    "two_way",
-    "waiting",
-]
+FILES = (
+    "cursor", "delete", "end", "errors", "expect", "frame", "producer", "publish", "subscribe",
+    "trim", "two_way", "waiting",
+)  # fmt: skip
 
 # They look into the embedded log itself, or count the steps of its code.
 PRIVATE = (

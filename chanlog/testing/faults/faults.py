@@ -26,7 +26,10 @@ from .steps import Steps, ask
 
 __all__ = ["Call", "Faults"]
 
-_CAPABLE = ("compaction", "durable", "forks", "frames", "group_order", "groups", "producers")
+_CAPABLE = (
+    "compaction", "dense_offsets", "durable", "forks", "frames", "group_order", "groups",
+    "producers",
+)  # fmt: skip
 
 
 class Call:
@@ -68,7 +71,7 @@ class Faults:
     Everything may be called from any thread, and inside an event loop.
 
     >>> import chanlog
-    >>> from chanlog.testing import Faults
+    >>> from chanlog.testing.faults import Faults
     >>> with chanlog.open() as log:
     ...     faults = Faults(log, profile="redis", seed=7)
     ...     faults.on("publish", channel="orders", nth=2).lose_ack()
@@ -347,7 +350,6 @@ def _capabilities(profile: Profile, inner: Capabilities) -> Capabilities:
     lacking: dict[str, Any] = {name: False for name in _CAPABLE if not getattr(inner, name)}
     return replace(
         profile.capabilities,
-        dense_offsets=inner.dense_offsets,
         retention=profile.capabilities.retention & inner.retention,
         **lacking,
     )
