@@ -1,4 +1,4 @@
-"""Consumer groups: leases that end when told to, and faults between delivery and acknowledgement."""
+"""Groups: leases that end when told to, and faults between delivery and acknowledgement."""
 
 from __future__ import annotations
 
