@@ -9,7 +9,7 @@ import pytest
 import chanlog
 from chanlog.testing.faults import Faults
 
-from ..support import LIMIT, datas, drain, replayed, run, spawn
+from ..support import LIMIT, datas, drain, gather, replayed, run, spawn
 
 
 def test_nothing_is_lost_that_need_not_be(make, face):
@@ -151,6 +151,45 @@ def test_dying_between_any_two_operations(make):
         faults.crash()
         assert cursor.position() == number + 1
     assert replayed(channel) == list(range(10))
+
+
+def test_dying_under_many_threads(make):
+    """What was acknowledged while others let the log die is there, in order, and once; what was
+    not may be there."""
+    faults = make("kafka", sync="os")
+    faults.mix(crash=0.01, lose_ack=0.05, tear=0.01)
+
+    def write(name):
+        producer = faults.log.channel(name)
+        told = []
+        for number in range(60):
+            try:
+                producer.publish(number)
+                told.append(number)
+            except chanlog.Disconnected:
+                continue
+        return told
+
+    def read(name):
+        reader, got = faults.log.channel(name).subscribe(), []
+        while not got or got[-1] != "end":
+            try:
+                got.append(reader.get(timeout=LIMIT).data)
+            except chanlog.Disconnected:
+                continue
+        return got[:-1]
+
+    writing = [spawn(write, name) for name in "abc"]
+    reading = [spawn(read, name) for name in "abc"]
+    told = gather(writing)
+    assert faults.generation > 0
+    faults.clear()
+    for name in "abc":
+        faults.log.channel(name).publish("end")
+    for name, acknowledged, got in zip("abc", told, gather(reading), strict=True):
+        *there, _ = replayed(faults.log.channel(name))
+        assert got == there == sorted(set(there))
+        assert set(acknowledged) <= set(there)
 
 
 def test_another_log_comes_back_by_restart(make):

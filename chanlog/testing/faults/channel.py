@@ -37,8 +37,9 @@ class FaultyChannel(Channel):
         self.faults = faults
         self.name = name
         self.sender = sender
-        self._generation = faults.generation
-        self._inner = faults.inner.channel(name, sender=sender)
+        with faults.crashing:
+            self._generation = faults.generation
+            self._inner = faults.inner.channel(name, sender=sender)
 
     def __repr__(self) -> str:
         return repr(self._inner)
@@ -47,9 +48,9 @@ class FaultyChannel(Channel):
     def inner(self) -> Channel:
         """The channel of the log that is there now."""
         if self._generation != self.faults.generation:
-            log = self.faults.inner
-            self._generation = self.faults.generation
-            self._inner = log.channel(self.name, sender=self.sender)
+            with self.faults.crashing:
+                self._inner = self.faults.inner.channel(self.name, sender=self.sender)
+                self._generation = self.faults.generation
         return self._inner
 
     def _call(self, method: str, *args: Any, **options: Any) -> Steps[Any]:
@@ -109,8 +110,8 @@ class FaultyChannel(Channel):
         filter = {"types": types if types is None else list(types), "echo": echo}
         if isinstance(types, str):
             filter["types"] = [types]
-        inner = self.inner.subscribe(after=after, last=last, since=since, live=live, **filter)  # type: ignore[arg-type]
-        return FaultySubscription(self.faults, self, inner, filter)
+        where = {"after": after, "last": last, "since": since, "live": live}
+        return FaultySubscription(self.faults, self, where, filter)
 
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         return self.inner.replay(start, stop)

@@ -34,6 +34,9 @@ def crash(log: EmbeddedLog, *, lose: int, keep: int, torn: bool) -> EmbeddedLog:
     store = log._store
     with store.maintaining, store.leading, store.lock:
         files = _image(store, lose, max(keep, store.durable if store.folder.durable else 0), torn)
+        # As in a close, and in the same moment: nothing is acknowledged or read that is not there.
+        store.closed = store.halted = True
+        store.active.limit = -1
     log.close()
     path = log.path
     host = store.host

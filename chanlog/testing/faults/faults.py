@@ -18,7 +18,7 @@ from ...log import EmbeddedLog
 from .choosing import Chance, Fault, Rule, Script
 from .crashing import crash, end_position
 from .holding import Holds, RealTimer
-from .kinds import PUBLISHES
+from .kinds import PUBLISHES, WRITES
 from .log import FaultyLog
 from .profiles import Profile, profile_of
 from .reading import Source
@@ -256,7 +256,9 @@ class Faults:
         if kind == "tear":
             yield from ask(self, "die", 0, True)
             raise self.disconnected(call, None)
-        if kind == "crash" and fault is not None and not fault.facts["after"]:
+        # A reader that does not hear back has not read: there is no after.
+        early = fault is not None and not (fault.facts.get("after") and call.operation in WRITES)
+        if kind == "crash" and fault is not None and early:
             yield from ask(self, "die", fault.facts["lose"], False)
             raise self.disconnected(call, False)
         if kind == "lose_commit":
@@ -270,6 +272,9 @@ class Faults:
                 raise
             # It died with the call under way.
             raise self.disconnected(call, None) from None
+        if self.generation != generation and call.operation in WRITES:
+            # Another thread let it die; what of it was left may have been looked at before.
+            raise self.disconnected(call, None)
         if kind == "duplicate":
             yield from act(call)
         elif kind == "lose_ack":

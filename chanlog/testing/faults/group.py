@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ...errors import EndOfChannel, HandleClosed, LeaseLost
+from ...errors import EndOfChannel, HandleClosed, LeaseLost, LogClosed
 from ...group import Delivery, Group, GroupInfo
 from .reading import Source
 from .steps import Steps, adrive, ask, drive
@@ -33,13 +34,12 @@ class FaultyGroup(Group):
         self._source = Source(
             faults,
             channel.name,
-            channel.inner.group(name, **options),
+            self._reopen,
             self._reopen,
             lambda delivery: int(delivery.message.offset),
         )
 
     def _reopen(self) -> Group:
-        self._source.kept = None
         return self._channel.inner.group(self.name, **self._options)
 
     def _get(self, timeout: float | None) -> Steps[Delivery | None]:
@@ -50,7 +50,10 @@ class FaultyGroup(Group):
             if inner is None:
                 return None
             if call.kind == "slow" and call.fault is not None:
-                yield from self._source.linger(inner, call.fault.facts["seconds"])
+                seconds = call.fault.facts["seconds"]
+                inner = yield from self._source.linger(inner, seconds, timeout)
+                if inner is None:
+                    return None
             delivery = FaultyDelivery(self, inner)
             self._open[delivery.message.offset] = delivery
             if call.kind == "expire_lease":
@@ -131,7 +134,8 @@ class FaultyDelivery(Delivery):
         """The lease is over, and another consumer may have it."""
         self._lost = True
         self._group._open.pop(self.message.offset, None)
-        yield from ask(self._inner, "nak")
+        with suppress(HandleClosed, LeaseLost, LogClosed):
+            yield from ask(self._inner, "nak")
 
     def _call(self, operation: str, *args: Any) -> Steps[None]:
         group = self._group

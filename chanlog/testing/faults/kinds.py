@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["FAULTS", "OPERATIONS", "PUBLISHES", "Kind"]
+__all__ = ["FAULTS", "OPERATIONS", "PUBLISHES", "WRITES", "Kind"]
 
 WRITES = frozenset(
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,16 @@ class Source:
     """Where a reader gets its messages from, whatever becomes of the log: what the log has given
     and the reader may not see yet is kept, and after a crash it is opened again.
 
-    ``reopen`` gives the reader of the log that is there now, and ``offset_of`` tells where in the
-    channel what it gave lies.
+    ``open`` and ``reopen`` give the reader of the log that is there now, the first time and after a
+    crash; ``offset_of`` tells where in the channel what it gave lies. The reader is for one
+    consumer at a time; ``renew`` may come from any thread.
     """
 
     def __init__(
         self,
         faults: Faults,
         channel: str,
-        inner: Any,
+        open: Callable[[], Any],
         reopen: Callable[[], Any],
         offset_of: Callable[[Any], int],
     ) -> None:
@@ -39,12 +41,15 @@ class Source:
         self._channel = channel
         self._reopen = reopen
         self._offset_of = offset_of
-        self._generation = faults.generation
         self._pause = Pause(faults.timer)
-        self._inner = inner
         self._closed = False
+        # Guards ``kept`` and ``_inner``, which together say where the reader stands.
+        self._lock = threading.Lock()
         self.kept: Any = None
-        faults.watch(self)
+        with faults.crashing:
+            self._generation = faults.generation
+            self._inner = open()
+            faults.watch(self)
 
     @property
     def inner(self) -> Any:
@@ -57,13 +62,20 @@ class Source:
 
     def renew(self) -> None:
         """Open it again, where the reader stands."""
-        generation = self._faults.generation
-        if self._closed:
-            return
-        # Asked where it stands before it is closed, for it has read ahead.
-        inner, self._inner = self._inner, self._reopen()
-        inner.close()
-        self._generation = generation
+        with self._faults.crashing, self._lock:
+            generation = self._faults.generation
+            if self._closed:
+                return
+            # Asked where it stands before it is closed, for it has read ahead.
+            inner, self._inner = self._inner, self._reopen()
+            self.kept = None
+            inner.close()
+            self._generation = generation
+
+    def _pick(self) -> Any:
+        with self._lock:
+            kept, self.kept = self.kept, None
+            return kept
 
     def take(self, timeout: float | None) -> Steps[Any]:
         """The next that the reader may see, or ``None`` when time is up."""
@@ -71,15 +83,15 @@ class Source:
         deadline = timer.now() + check_timeout(timeout) if timeout else None
         while True:
             left = timeout if deadline is None else max(0.0, deadline - timer.now())
-            if self.kept is None or self._closed:
+            got = None if self._closed else self._pick()
+            if got is None:
                 got = yield from self._ask(left)
                 if got is None:
                     return None
-                self.kept = got
-            hold = self._faults.holds.at(self._channel, self._offset_of(self.kept))
+            hold = self._faults.holds.at(self._channel, self._offset_of(got))
             if hold is None:
-                got, self.kept = self.kept, None
                 return got
+            self.kept = got
             if left == 0:
                 return None
             yield from ask(self._pause, "rest", hold, deadline)
@@ -94,11 +106,13 @@ class Source:
                 if self._closed or generation == self._faults.generation:
                     raise
 
-    def linger(self, got: Any, seconds: float) -> Steps[None]:
-        """Let so many seconds pass; if somebody cancels it, nothing is lost."""
+    def linger(self, got: Any, seconds: float, timeout: float | None) -> Steps[Any]:
+        """Hand ``got`` out so many seconds later; if somebody cancels that, nothing is lost, and if
+        the log dies meanwhile the one that follows is asked again."""
         self.kept = got
         yield from ask(self._pause, "rest", None, self._faults.timer.now() + seconds)
-        self.kept = None
+        got = self._pick()
+        return got if got is not None else (yield from self.take(timeout))
 
     @property
     def ready(self) -> bool:
@@ -135,7 +149,8 @@ class _Reader:
                 self._rewind()
             message = yield from self._source.take(timeout)
             if call.kind == "slow" and call.fault is not None and message is not None:
-                yield from self._source.linger(message, call.fault.facts["seconds"])
+                seconds = call.fault.facts["seconds"]
+                message = yield from self._source.linger(message, seconds, timeout)
             if message is not None:
                 self._seen(message)
             return message
@@ -189,18 +204,27 @@ class FaultySubscription(_Reader, Subscription):
     _trait = "subscription"
 
     def __init__(
-        self, faults: Faults, channel: FaultyChannel, inner: Subscription, filter: dict[str, Any]
+        self,
+        faults: Faults,
+        channel: FaultyChannel,
+        where: dict[str, Any],
+        filter: dict[str, Any],
     ) -> None:
         self._faults = faults
         self.channel = channel
         self._filter = filter
-        self._next: int = inner.offset
-        self._source = Source(faults, channel.name, inner, self._reopen, lambda m: int(m.offset))
+        self._next = 0
+        self._source = Source(
+            faults,
+            channel.name,
+            lambda: channel.inner.subscribe(**where, **filter),
+            self._reopen,
+            lambda message: int(message.offset),
+        )
 
     def _reopen(self) -> Subscription:
         channel = self.channel.inner
         offset = self.offset
-        self._source.kept = None
         try:
             return channel.subscribe(after=offset - 1, **self._filter)
         except UnknownOffset as error:
@@ -238,12 +262,15 @@ class FaultyCursor(_Reader, Cursor):
         self.channel = channel
         self.name = name
         self._source = Source(
-            faults, channel.name, channel.inner.cursor(name), self._reopen, lambda m: int(m.offset)
+            faults,
+            channel.name,
+            self._reopen,
+            self._reopen,
+            lambda message: int(message.offset),
         )
 
     def _reopen(self) -> Cursor:
         # Reading goes on from the committed position, as for whoever opens it next.
-        self._source.kept = None
         return self.channel.inner.cursor(self.name)
 
     def _rewind(self) -> None:
