@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from ..channels.waking import ThreadWaiter
+from ..storage.store import Store
 
 __all__ = ["Rest", "look", "look_at_tasks"]
 
@@ -94,7 +95,7 @@ def _is_of(frame: FrameType | None, timer: object) -> bool:
     """Whether a thread of chanlog's own works for a log of ``timer``."""
     while frame is not None:
         store = getattr(frame.f_locals.get("self"), "_store", None)
-        if store is not None:
+        if isinstance(store, Store):
             # Who follows the log of another process looks again and again, and never rests.
             return store.timer is timer and not store.read_only
         frame = frame.f_back
