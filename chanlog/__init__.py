@@ -1,6 +1,7 @@
 """Durable, named, two-way channels for long-running processes: an embedded log, no server."""
 
 from .capabilities import Capabilities
+from .connecting import aconnect, connect
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .group import Delivery, Group, GroupInfo
@@ -38,8 +39,10 @@ __all__ = [
     "Retention",
     "Statistics",
     "Subscription",
+    "aconnect",
     "aopen",
     "averify",
+    "connect",
     "open",
     "verify",
     *_errors,

@@ -39,7 +39,7 @@ gives and raises what it raises, without blocking the event loop.
 # The chapters, and which names of `chanlog.__all__` stand in each. A name that is in none of them
 # is an error, so that a new name finds its place.
 CHAPTERS = {
-    "Opening": ["open", "aopen", "verify", "averify"],
+    "Opening": ["open", "aopen", "connect", "aconnect", "verify", "averify"],
     "Log": ["Log"],
     "Channel": ["Channel"],
     "Message": ["Message", "Gap"],

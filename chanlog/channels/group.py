@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .channel import EmbeddedChannel
     from .committing import Committer
 
-__all__ = ["EmbeddedDelivery", "EmbeddedGroup", "terms_of"]
+__all__ = ["EmbeddedDelivery", "EmbeddedGroup", "delay_nanoseconds", "terms_of"]
 
 
 class EmbeddedDelivery(Delivery):
@@ -47,7 +47,7 @@ class EmbeddedDelivery(Delivery):
         return ticket
 
     def _nak(self, delay: timedelta | float) -> int:
-        delay_ns = _delay_ns(delay)
+        delay_ns = delay_nanoseconds(delay)
         if self._is_over("given back"):
             return 0
         ticket = self._lessor.nak(self._lease, delay_ns)
@@ -319,7 +319,7 @@ def _seconds(look: Look, left: float | None) -> float | None:
     return seconds if left is None else min(left, seconds)
 
 
-def _delay_ns(delay: Any) -> int:
+def delay_nanoseconds(delay: Any) -> int:
     if not isinstance(delay, bool) and (delay == 0 or delay == timedelta(0)):
         return 0
     return nanoseconds(delay, "delay")

@@ -47,6 +47,8 @@ def floor(module: str) -> str:
     room = parts[1]
     if room in WORDS:
         return "words"
+    if room == "connecting":
+        return "log"
     if room in FACES:
         return "faces"
     if room in FLOORS:

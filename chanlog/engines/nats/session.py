@@ -1,0 +1,238 @@
+"""A connection to NATS, of one event loop: the requests of JetStream that the engine makes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from ...errors import DiskFull
+from ..engine import Session
+
+__all__ = ["LOST", "NatsSession", "Reading", "WrongSequence"]
+
+_API = "$JS.API"
+_WRONG_SEQUENCE = 10071
+_NO_ROOM = {10023, 10047, 10077}
+_NOT_FOUND = 10059
+_NAME_IN_USE = 10058
+_CALL_SECONDS = 2.0
+_THRESHOLD_NS = 60 * 10**9
+
+# What happens to a request when the server, or the way to it, is gone.
+LOST = (nats.errors.Error, OSError, asyncio.TimeoutError)
+
+
+class WrongSequence(Exception):
+    """The last message of the subject is not the expected one."""
+
+
+class NatsSession(Session):
+    """For the tasks of one event loop. Every method raises one of ``LOST`` when nobody answers."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        # What was learnt of channels and cursors; it may be old, and then the server says so.
+        self.chains: dict[str, Any] = {}
+        self.kept: dict[str, tuple[int, Any]] = {}
+        self.locks: dict[str, asyncio.Lock] = {}
+        self.readings: dict[tuple[str, int], Reading] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(cls, url: str, seconds: float, options: dict[str, Any]) -> NatsSession:
+        """Connect. Raises one of ``LOST`` after ``seconds``."""
+        client = Client()
+
+        async def ignore(*_: Any) -> None:
+            """Whoever has asked for something is told."""
+
+        connecting = client.connect(
+            servers=[url],
+            error_cb=ignore,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.05,  # type: ignore[arg-type]
+            **options,
+        )
+        try:
+            await asyncio.wait_for(connecting, seconds)
+        except BaseException:
+            with suppress(Exception):
+                await client.close()
+            raise
+        return cls(client)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def give_back(self, reading: Reading) -> None:
+        """End a reading, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(reading.end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        with suppress(Exception):
+            await self.client.close()
+
+    async def _request(
+        self, subject: str, payload: bytes, headers: dict[str, Any] | None = None
+    ) -> Msg:
+        return await self.client.request(subject, payload, timeout=_CALL_SECONDS, headers=headers)
+
+    async def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
+        """One request to JetStream: its answer, with an error in it if it was refused."""
+        answer = await self._request(f"{_API}.{request}", json.dumps(arguments).encode())
+        found: dict[str, Any] = json.loads(answer.data)
+        _raise_for(found)
+        return found
+
+    async def make_stream(self, name: str, **config: Any) -> None:
+        """Make the stream unless it is there."""
+        found = await self.ask(f"STREAM.CREATE.{name}", name=name, **config)
+        error = found.get("error")
+        if error is not None and error["err_code"] != _NAME_IN_USE:
+            raise nats.errors.Error(error["description"])
+
+    async def publish(
+        self, subject: str, data: bytes, expected: int, unique: str = ""
+    ) -> tuple[int, bool]:
+        """Store a message if ``expected`` is the place of the last one of its subject. Returns its
+        place, and whether it was there already under that ``unique``. Raises ``WrongSequence``."""
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)}
+        if unique:
+            headers["Nats-Msg-Id"] = unique
+        answer = json.loads((await self._request(subject, data, headers)).data)
+        _raise_for(answer)
+        if "error" in answer:
+            raise nats.errors.Error(answer["error"]["description"])
+        return answer["seq"], answer.get("duplicate", False)
+
+    async def last(self, stream: str, subject: str) -> tuple[int, bytes] | None:
+        """The last message of a subject, and its place."""
+        return _found(await self._request(f"{_API}.DIRECT.GET.{stream}.{subject}", b""))
+
+    async def next(self, stream: str, subject: str, seq: int) -> tuple[int, bytes] | None:
+        """The first message of a subject from ``seq`` on, and its place."""
+        wanted = json.dumps({"seq": max(1, seq), "next_by_subj": subject}).encode()
+        return _found(await self._request(f"{_API}.DIRECT.GET.{stream}", wanted))
+
+    async def purge(self, stream: str, subject: str, before: int | None = None) -> None:
+        """Forget the messages of a subject, or those before a place."""
+        arguments: dict[str, Any] = {"filter": subject}
+        if before is not None:
+            arguments["seq"] = before
+        await self.ask(f"STREAM.PURGE.{stream}", **arguments)
+
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """The subjects that have messages."""
+        subjects: list[str] = []
+        while True:
+            found = await self.ask(
+                f"STREAM.INFO.{stream}", subjects_filter=pattern, offset=len(subjects)
+            )
+            some = found["state"].get("subjects") or {}
+            subjects += some
+            if not some or len(subjects) >= found.get("total", 0):
+                return subjects
+
+
+def _raise_for(answer: dict[str, Any]) -> None:
+    code = answer.get("error", {}).get("err_code")
+    if code == _WRONG_SEQUENCE:
+        raise WrongSequence
+    if code in _NO_ROOM:
+        text = answer["error"]["description"]
+        raise DiskFull(f"JetStream has no room: {text}. Nothing was written; try again when it has")
+
+
+def _found(answer: Msg) -> tuple[int, bytes] | None:
+    headers = answer.headers or {}
+    if headers.get("Status") == "404":
+        return None
+    if "Nats-Sequence" not in headers:
+        raise nats.errors.Error(headers.get("Description", "an answer that says nothing"))
+    return int(headers["Nats-Sequence"]), answer.data
+
+
+class Reading:
+    """A consumer of one subject on the server, from a place on, and the inbox it sends to."""
+
+    def __init__(self, session: NatsSession, stream: str, subject: str) -> None:
+        self._session = session
+        self._stream = stream
+        self._subject = subject
+        self._inbox = session.client.new_inbox()
+        self._subscription: Subscription | None = None
+        self._consumer = ""
+
+    async def begin(self, seq: int) -> None:
+        """Have the server make it."""
+        config = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": max(1, seq),
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "filter_subject": self._subject,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": _THRESHOLD_NS,
+        }
+        self._subscription = await self._session.client.subscribe(self._inbox)
+        found = await self._session.ask(
+            f"CONSUMER.CREATE.{self._stream}", stream_name=self._stream, config=config
+        )
+        if "error" in found:
+            raise nats.errors.Error(found["error"]["description"])
+        self._consumer = found["name"]
+
+    async def pull(self, count: int, seconds: float | None = None) -> list[tuple[int, bytes]]:
+        """Up to ``count`` messages that are there; with ``seconds``, the first ``count`` that come
+        within them. Raises one of ``LOST``; then it is of no use any more."""
+        assert self._subscription is not None
+        wanted: dict[str, Any] = {"batch": count}
+        if seconds is None:
+            wanted["no_wait"] = True
+        else:
+            wanted["expires"] = int(seconds * 1e9)
+        await self._session.client.publish(
+            f"{_API}.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
+            json.dumps(wanted).encode(),
+            reply=self._inbox,
+        )
+        messages: list[tuple[int, bytes]] = []
+        patience = _CALL_SECONDS + (seconds or 0)
+        while len(messages) < count:
+            message = await self._subscription.next_msg(timeout=patience)
+            status = (message.headers or {}).get("Status")
+            if status in ("404", "408"):
+                break
+            if status is not None:
+                raise nats.errors.Error(f"the consumer is gone: {status}")
+            messages.append((_place(message.reply), message.data))
+        return messages
+
+    async def end(self) -> None:
+        """Give it back."""
+        with suppress(*LOST):
+            if self._subscription is not None:
+                await self._subscription.unsubscribe()
+            if self._consumer:
+                await self._session.client.publish(
+                    f"{_API}.CONSUMER.DELETE.{self._stream}.{self._consumer}", b""
+                )
+
+
+def _place(reply: str) -> int:
+    """The place in the stream that a delivery's reply subject tells: ``$JS.ACK.<stream>.<consumer>
+    .<delivered>.<stream place>...``, with domain and account before the stream in newer servers."""
+    tokens = reply.split(".")
+    return int(tokens[5] if len(tokens) == 9 else tokens[7])

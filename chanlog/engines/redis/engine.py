@@ -1,0 +1,345 @@
+"""The Redis engine.
+
+A channel ``c`` is the stream ``P:s:c`` with the messages, the hash ``P:m:c`` with its state, and,
+where there are any, the hashes ``P:c:c``, ``P:p:c`` and ``P:g:c`` with cursors, producers and
+groups (``P`` is the prefix). ``P:names`` has all names, sorted. The message at offset ``n`` has the
+id ``n+1-0``: offsets are as dense as on the embedded log. Changes are one script, so that each is
+whole or not at all, and a stream is what readers wait on, by ``XREAD BLOCK``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from hashlib import sha1
+from importlib.resources import files
+from itertools import count
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import msgpack
+import redis
+
+from ...capabilities import Capabilities
+from ...errors import Disconnected, DiskFull, InvalidOption
+from ..engine import Engine, Operation, Page, State
+from ..log import EngineLog
+from ..refusals import refuse
+from .session import BlockingSession, LoopSession, RedisSession
+
+__all__ = ["RedisEngine", "connect"]
+
+Result = TypeVar("Result")
+
+_FIELDS = ("life", "start", "end", "ended")
+_BLOCK_MS = 5000
+_ATTEMPTS_SECONDS = 600
+_BACKOFF_SECONDS_MIN = 0.01
+_BACKOFF_SECONDS_MAX = 1.0
+_BODY_BYTES_MAX = 16 * 1024 * 1024
+
+
+def connect(
+    url: str,
+    *,
+    prefix: str = "chanlog",
+    timeout: float = 10.0,
+    message_bytes_max: int = _BODY_BYTES_MAX,
+    **options: Any,
+) -> EngineLog:
+    """A log on the Redis server at ``url``: ``redis://``, ``rediss://`` or ``unix://``, as redis-py
+    takes it. ``prefix`` begins all its keys. A call that finds no server tries again for
+    ``timeout`` seconds, and raises ``Disconnected`` then. ``options`` go to redis-py's connections.
+
+    Needs one server of version 6.2 or newer, or one with replicas; not a cluster, for a frame has
+    many keys. Blocks until the server has answered.
+    """
+    if not isinstance(prefix, str) or not prefix:
+        raise InvalidOption(f"prefix is a str, not {prefix!r}", option="prefix")
+    return EngineLog(RedisEngine(url, prefix, timeout, message_bytes_max, options))
+
+
+class _Script:
+    """A script, by its name, and how the server knows it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (files(__package__) / name).read_text(encoding="utf-8")
+        self.digest = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisEngine(Engine):
+    """What an engine does, on Redis. From any thread."""
+
+    def __init__(
+        self, url: str, prefix: str, timeout: float, bytes_max: int, options: dict[str, Any]
+    ) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._timeout = timeout
+        self._options = options
+        self._apply = _Script("apply.lua")
+        self._since = _Script("since.lua")
+        self.message_bytes_max = bytes_max
+        # Which attempts are this caller's, and which slot and number each call has.
+        self._attempts = f"{prefix}:a:{secrets.token_hex(8)}"
+        self._calls = count(1)
+        self._slots: list[int] = []
+        self._slots_made = count()
+        self._session = BlockingSession(url, timeout, options)
+        self.capabilities = self._ask_capabilities()
+
+    def _ask_capabilities(self) -> Capabilities:
+        work = self._try(
+            self._session,
+            lambda: self._session.call(
+                [("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "appendfsync")], self._timeout
+            ),
+            certain=True,
+        )
+        try:
+            work.send(None)
+        except StopIteration as done:
+            replies = done.value
+        # Managed servers refuse CONFIG; then nobody can say.
+        durable = not any(isinstance(reply, Exception) for reply in replies) and [
+            reply[1:] for reply in replies
+        ] == [[b"yes"], [b"always"]]
+        return Capabilities(
+            engine="redis",
+            dense_offsets=True,
+            durable=durable,
+            frames=True,
+            forks=False,
+            producers=True,
+            groups=True,
+            group_order=True,
+            compaction=True,
+            retention=frozenset({"age", "count"}),
+        )
+
+    def blocking(self) -> RedisSession:
+        return self._session
+
+    async def session(self) -> RedisSession:
+        return LoopSession(self._url, self._options)
+
+    # Trying again.
+
+    async def _try(
+        self, session: RedisSession, work: Callable[[], Awaitable[Result]], *, certain: bool
+    ) -> Result:
+        """Do ``work`` until it comes to its end, or time is up. ``certain`` says that nothing has
+        happened then."""
+        waited, pause = 0.0, _BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                return await work()
+            except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+                if waited >= self._timeout:
+                    raise self._disconnected(error, certain) from error
+            await session.sleep(pause)
+            waited += pause
+            pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
+
+    def _disconnected(self, error: Exception, certain: bool) -> Disconnected:
+        where = urlsplit(self._url)._replace(query="")
+        place = (where.hostname and f"{where.hostname}:{where.port or 6379}") or where.path
+        sure = "Nothing was done" if certain else "What was asked may have been done"
+        return Disconnected(
+            f"the Redis server at {place} did not answer for {self._timeout:g} seconds: {error}. "
+            f"{sure}; try again when it is there",
+            engine="redis",
+            happened=False if certain else None,
+        )
+
+    async def _evaluate(
+        self, session: RedisSession, script: _Script, arguments: tuple[Any, ...]
+    ) -> Any:
+        replies = await session.call([("EVALSHA", script.digest, 0, *arguments)], self._timeout)
+        if isinstance(replies[0], redis.exceptions.NoScriptError):
+            replies = await session.call([("EVAL", script.source, 0, *arguments)], self._timeout)
+        if isinstance(replies[0], redis.ResponseError):
+            _refused(replies[0])
+        return replies[0]
+
+    # Changing.
+
+    async def apply(self, session: RedisSession, operations: list[Operation]) -> list[Any]:
+        # The server's decoder is of the time before msgpack had a type for bytes.
+        packed = msgpack.packb(
+            [_plain(operation) for operation in operations],
+            use_bin_type=False,
+        )
+        try:
+            slot = self._slots.pop()
+        except IndexError:
+            slot = next(self._slots_made)
+        call = next(self._calls)
+        arguments = (self._prefix, self._attempts, slot, call, packed, _ATTEMPTS_SECONDS)
+        try:
+            answer = await self._try(
+                session, lambda: self._evaluate(session, self._apply, arguments), certain=False
+            )
+        finally:
+            # A later call has a higher number, so an answer that comes late is not taken for its.
+            self._slots.append(slot)
+        word, *facts = msgpack.unpackb(answer, raw=False, strict_map_key=False)
+        if word != "ok":
+            refuse(word, facts)
+        results: list[Any] = [(life, value) for life, value in facts[0]]
+        return results
+
+    # Looking.
+
+    async def _meta(self, session: RedisSession, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The replies to ``commands``; the reply to the last one must not be an error."""
+        replies = await self._try(
+            session, lambda: session.call(commands, self._timeout), certain=True
+        )
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                _refused(reply)
+        return replies
+
+    async def page(self, session: RedisSession, channel: str, at: int, count: int) -> Page:
+        commands = [
+            ("XRANGE", self._key("s", channel), f"{at + 1}-0", "+", "COUNT", count),
+            ("HMGET", self._key("m", channel), *_FIELDS),
+        ]
+        entries, meta = await self._meta(session, commands)
+        return _page(at, entries, meta)
+
+    async def wait(
+        self,
+        session: RedisSession,
+        channel: str,
+        at: int,
+        life: str,
+        group: tuple[str, int] | None,
+    ) -> Page | None:
+        keys, ids = [self._key("s", channel)], [f"{at}-0"]
+        if group is not None:
+            keys.append(self._key("n", f"{channel}\0{group[0]}"))
+            ids.append(f"{group[1]}-0")
+        commands = [
+            ("XREAD", "COUNT", 500, "BLOCK", _BLOCK_MS, "STREAMS", *keys, *ids),
+            ("HMGET", self._key("m", channel), *_FIELDS),
+        ]
+        seconds = _BLOCK_MS / 1000 + self._timeout
+        while True:
+            found, meta = await self._try(
+                session, lambda: session.call(commands, seconds), certain=True
+            )
+            for reply in (found, meta):
+                if isinstance(reply, redis.ResponseError):
+                    _refused(reply)
+            entries: list[Any] = next(
+                (some for key, some in found or () if key == keys[0].encode()), []
+            )
+            page = _page(at, entries, meta)
+            if page.bodies or page.life != life or page.ended or at < page.start:
+                return page
+            if found:
+                # Told of the group, or of a channel that was here between two looks.
+                return None
+
+    async def state(self, session: RedisSession, channel: str, group: str | None = None) -> State:
+        fields = (*_FIELDS, "created", "time", "retention")
+        commands: list[tuple[Any, ...]] = [("HMGET", self._key("m", channel), *fields)]
+        if group is None:
+            commands += [("HGETALL", self._key(kind, channel)) for kind in "cpg"]
+        else:
+            commands.append(("HGET", self._key("g", channel), group))
+        # As one, so that what is told of cursors and of messages is of the same moment.
+        (*_, replies) = await self._meta(session, [("MULTI",), *commands, ("EXEC",)])
+        (life, start, end, ended, created, time, retention), *others = replies
+        if group is None:
+            cursors, producers, groups = others
+        else:
+            cursors, producers = [], []
+            groups = [] if others[0] is None else [group.encode(), others[0]]
+        return State(
+            life=(life or b"").decode(),
+            start=int(start or 0),
+            end=int(end or 0),
+            ended=ended == b"1",
+            created_us=int(created or 0),
+            time_us=int(time or 0),
+            retention=retention or b"",
+            cursors={name.decode(): int(position) for name, position in _pairs(cursors)},
+            producers={
+                name.decode(): _producer(msgpack.unpackb(packed))
+                for name, packed in _pairs(producers)
+            },
+            groups={
+                name.decode(): (int(revision), value)
+                for name, kept in _pairs(groups)
+                for revision, _, value in [kept.partition(b":")]
+            },
+        )
+
+    async def since(self, session: RedisSession, channel: str, time_us: int) -> int:
+        answer = await self._try(
+            session,
+            lambda: self._evaluate(session, self._since, (self._prefix, channel, time_us)),
+            certain=True,
+        )
+        return int(answer)
+
+    async def names(self, session: RedisSession, prefix: str, after: str, count: int) -> list[str]:
+        first = f"({after}" if after else f"[{prefix}"
+        last = b"[" + prefix.encode() + b"\xff" if prefix else "+"
+        command = ("ZRANGEBYLEX", f"{self._prefix}:names", first, last, "LIMIT", 0, count)
+        (names,) = await self._meta(session, [command])
+        return [name.decode() for name in names]
+
+    async def retain(self, session: RedisSession) -> None:
+        after = ""
+        while names := await self.names(session, "", after, 1000):
+            after = names[-1]
+            commands = [("HGET", self._key("m", name), "retention") for name in names]
+            for name, retention in zip(names, await self._meta(session, commands), strict=True):
+                if retention:
+                    await self.apply(
+                        session, [Operation(kind="configure", channel=name, value=retention)]
+                    )
+
+    def _key(self, kind: str, channel: str) -> str:
+        return f"{self._prefix}:{kind}:{channel}"
+
+
+def _plain(operation: Operation) -> dict[str, Any]:
+    """As the script takes it: what says nothing is left out."""
+    return {
+        name: value
+        for name in operation.__slots__
+        if (value := getattr(operation, name)) is not None
+    }
+
+
+def _page(at: int, entries: list[Any], meta: list[Any]) -> Page:
+    life, start, end, ended = meta
+    bodies = [fields[1] for _, fields in entries if fields[0] == b"m"]
+    first = int(entries[0][0].partition(b"-")[0]) - 1 if bodies else at
+    return Page(
+        (life or b"").decode(), int(start or 0), int(end or 0), ended == b"1", first, bodies
+    )
+
+
+def _producer(found: dict[str, Any]) -> tuple[int, int]:
+    return found["epoch"], found["next"]
+
+
+def _pairs(flat: list[Any]) -> Any:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _refused(error: redis.ResponseError) -> NoReturn:
+    """The server has refused: it has no room, or this is not what it can do."""
+    if str(error).startswith(("OOM", "MISCONF")) or isinstance(
+        error, redis.exceptions.OutOfMemoryError
+    ):
+        raise DiskFull(
+            f"the Redis server has no room: {error}. Nothing was written; try again when it has"
+        ) from error
+    raise error

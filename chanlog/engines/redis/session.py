@@ -1,0 +1,98 @@
+"""Connections to Redis: pools whose calls block, and pools of one event loop, used the same way."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from time import sleep
+from typing import Any
+
+import redis
+import redis.asyncio
+
+from ..engine import Session
+
+__all__ = ["BlockingSession", "LoopSession", "RedisSession"]
+
+Command = tuple[Any, ...]
+
+
+class RedisSession(Session):
+    """What both kinds can do."""
+
+    @abstractmethod
+    async def call(self, commands: list[Command], seconds: float) -> list[Any]:
+        """Send the commands on one connection and return their replies, errors among them, raw.
+        Raises ``redis.ConnectionError``, and ``redis.TimeoutError`` when no answer has come for
+        ``seconds``."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class BlockingSession(RedisSession):
+    """For every thread: nothing here ever suspends."""
+
+    def __init__(self, url: str, seconds: float, options: dict[str, Any]) -> None:
+        self._pool = redis.ConnectionPool.from_url(
+            url, protocol=2, socket_timeout=seconds, **options
+        )
+
+    async def call(self, commands: list[Command], seconds: float) -> list[Any]:
+        connection = self._pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
+            replies: list[Any] = []
+            for _ in commands:
+                try:
+                    replies.append(connection.read_response())
+                except redis.ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            # Nobody knows which replies are still to come on it.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            self._pool.release(connection)
+        return replies
+
+    async def sleep(self, seconds: float) -> None:
+        sleep(seconds)
+
+    async def close(self) -> None:
+        self._pool.disconnect(inuse_connections=False)
+
+
+class LoopSession(RedisSession):
+    """For the tasks of one event loop."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._pool = redis.asyncio.ConnectionPool.from_url(url, protocol=2, **options)
+
+    async def call(self, commands: list[Command], seconds: float) -> list[Any]:
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        replies: list[Any] = []
+        try:
+            async with asyncio.timeout(seconds):
+                await connection.send_packed_command(connection.pack_commands(commands))
+                for _ in commands:
+                    try:
+                        replies.append(await connection.read_response())
+                    except redis.ResponseError as error:
+                        replies.append(error)
+        except TimeoutError:
+            await connection.disconnect(nowait=True)
+            raise redis.TimeoutError(f"no answer within {seconds} seconds") from None
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self._pool.release(connection)
+        return replies
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        await self._pool.disconnect()

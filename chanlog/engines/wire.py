@@ -1,0 +1,73 @@
+"""One message as bytes, as engines carry it: a msgpack array.
+
+::
+
+    [time in microseconds, data, type, key, headers, sender]
+
+The last four are cut where nothing but nil would follow. The time comes first, and by itself, so
+that an engine can put it there: it is the engine that says when something was published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..channels.encoding import check_meta, too_large
+from ..errors import FormatError, InvalidOption
+from ..format.payload import pack, unpack
+from ..message import Message
+
+__all__ = ["Fields", "decode", "encode", "encode_fields", "to_us"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIELDS_MAX = 6
+_NONE = b"\xc0"
+
+
+Fields = tuple[Any, Any, Any, Any]
+
+
+def encode_fields(
+    type: str | None, key: str | None, headers: Mapping[str, Any] | None, sender: str | None
+) -> list[bytes]:
+    """Type, key, headers and sender, each packed, cut behind the last that is given."""
+    plain = check_meta(type, key, headers)
+    fields = [type, key, plain, sender]
+    while fields and fields[-1] is None:
+        fields.pop()
+    return [pack(value, "headers") for value in fields]
+
+
+def encode(data: Any, fields: list[bytes], bytes_max: int, where: str = "data") -> bytes:
+    """What follows the time, with one byte before it: how long the array is.
+
+    Raises ``PayloadError`` and ``MessageTooLarge``.
+    """
+    body = b"".join((bytes((0x92 + len(fields),)), pack(data, where), *fields))
+    if len(body) > bytes_max:
+        raise too_large(len(body), bytes_max)
+    return body
+
+
+def decode(offset: int, body: bytes) -> Message:
+    """The message at ``offset``. Raises ``FormatError``."""
+    fields = unpack(body)
+    if not isinstance(fields, list) or not 2 <= len(fields) <= _FIELDS_MAX:
+        raise FormatError(f"what the engine has at offset {offset} is not a message of chanlog")
+    time_us, *rest = fields
+    return Message(offset, time_us * 1000, *rest)
+
+
+def to_us(since: Any) -> int:
+    """A time given as an aware ``datetime`` or in nanoseconds, in microseconds, rounded up."""
+    if isinstance(since, datetime) and since.tzinfo is not None:
+        delta = since - _EPOCH
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    if isinstance(since, int) and not isinstance(since, bool):
+        return -(-since // 1000)
+    raise InvalidOption(
+        f"since is a datetime with a timezone, or nanoseconds since 1970, not {since!r}",
+        option="since",
+    )
