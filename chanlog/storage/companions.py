@@ -58,13 +58,8 @@ def companions(table: ChannelTable, state: ChannelState) -> dict[str, ChannelSta
     """The groups of a channel, sorted, with the companion of each. With the store's lock held."""
     if not state.id:
         return {}
-    found: dict[str, ChannelState] = {}
     names = table.names(companion_name(state.id, ""), None, table.count)
-    for name in names:
-        companion = table.find(name)
-        if companion is not None:
-            found[name[_PREFIX_BYTES:]] = companion
-    return found
+    return {name[_PREFIX_BYTES:]: found for name in names if (found := table.find(name))}
 
 
 def deletion(

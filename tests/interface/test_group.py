@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 import chanlog
-from chanlog.channels import leasing
+from chanlog.channels import journal, leasing
 
 from ..support import (
     LIMIT,
@@ -535,7 +535,13 @@ class TestWaiting:
                 with pytest.raises(asyncio.CancelledError):
                     await group.aget(timeout=0)
                 log._committer.asettle = settle
-                return await group.aget(timeout=0)
+                second = await group.aget(timeout=0)
+                # And where there was nothing.
+                log._committer.asettle = cancelled
+                with pytest.raises(asyncio.CancelledError):
+                    await group.aget(timeout=0)
+                log._committer.asettle = settle
+                return second
 
             assert run(main()).deliveries == 2
 
@@ -767,6 +773,25 @@ class TestDeadLetters:
         assert group.get(timeout=0) is None
         assert replayed(log.channel("dead")) == ["a"]
 
+    def test_a_dead_letter_channel_that_is_deleted_just_now(self, log, channel, monkeypatch):
+        channel.publish("a")
+        log.channel("dead").publish("other")
+        group = channel.group("g", deliveries_max=1, dead_letter="dead")
+        get(group).nak()
+        append = journal.Journal.append
+
+        def deleted(kept, *arguments):
+            log.channel("dead").delete()
+            return append(kept, *arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(journal.Journal, "append", deleted)
+            with pytest.raises(chanlog.ChannelDeleted) as caught:
+                group.get(timeout=0)
+            assert caught.value.channel == "dead"
+        assert group.get(timeout=0) is None
+        assert replayed(log.channel("dead")) == ["a"]
+
     def test_a_message_of_the_largest_size(self, store):
         log = store.open(message_bytes_max=100)
         log.channel("w").publish(b"x" * 90)
@@ -901,6 +926,18 @@ class TestNames:
         with pytest.raises(chanlog.ChannelDeleted) as caught:
             group.get(timeout=0)
         assert caught.value.channel == ten.name
+
+    def test_info_of_a_channel_that_is_deleted_just_now(self, ten, face, monkeypatch):
+        get(ten.group("g"))
+        info = leasing.Lessor.info
+
+        def deleted(lessor):
+            ten.delete()
+            return info(lessor)
+
+        monkeypatch.setattr(leasing.Lessor, "info", deleted)
+        with pytest.raises(chanlog.ChannelDeleted):
+            face(ten).info()
 
     @pytest.mark.parametrize("sync", ["always", "os"])
     def test_an_ack_in_a_channel_that_is_deleted_just_now(self, disk, sync, monkeypatch):
@@ -1058,6 +1095,23 @@ class TestStates:
                 assert numbers(seen.info()) == (1, 0, 2, 0, 0)
                 group.delete()
                 assert reader.channel("w").info().groups == {}
+
+    def test_read_only_while_the_owner_tidies_up(self, disk, monkeypatch):
+        with disk.open() as log:
+            log.channel("w").publish_many("abc")
+            get(log.channel("w").group("g")).ack()
+            with chanlog.open(disk.path, read_only=True) as reader:
+                run, times = journal.Reader.run, [True]
+
+                def trimmed(*arguments):
+                    if times.pop():
+                        times.append(False)
+                        raise chanlog.OffsetTrimmed("just now")
+                    times.append(False)
+                    return run(*arguments)
+
+                monkeypatch.setattr(journal.Reader, "run", trimmed)
+                assert numbers(reader.channel("w").group("g").info()) == (1, 0, 0, 2, 0)
 
     def test_after_close(self, log, ten, face):
         group = ten.group("g")

@@ -357,6 +357,16 @@ class TestDamage:
             kept.publish(event)
         assert numbers(channel.group("g").info()) == (0, 0, 1, 1, 1)
 
+    def test_deliveries_that_were_lost(self, log):
+        """What was before a delivery and is not known of is delivered, keys or not."""
+        channel = log.channel("w")
+        for n, key in enumerate([None, "a", "a", "a"]):
+            channel.publish(n, key=key)
+        companion(log, "w", "g").publish([0, 3, 1, 1, 0])
+        group = channel.group("g", by_key=True)
+        assert numbers(group.info()) == (0, 0, 1, 3, 0)
+        assert everything(group) == [(0, 1), (1, 1)]
+
     @pytest.fixture
     def damaged(self, disk):
         """A log that has lost the messages 1 to 3 of five."""
