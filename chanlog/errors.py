@@ -74,7 +74,7 @@ class InvalidOption(ChanlogError, ValueError):
 
 
 class InvalidName(ChanlogError, ValueError):
-    """A channel, cursor or producer name is empty, too long, or holds control characters."""
+    """A channel, cursor, producer or group name is empty, too long, or holds control characters."""
 
     name: object
 

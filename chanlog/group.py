@@ -127,7 +127,9 @@ class Group(ABC):
 
         First those to be delivered again, then new ones, each in the order of their offsets.
         Raises ``EndOfChannel`` when all of an ended channel is done with, ``ChannelDeleted``,
-        ``HandleClosed``. A message that was trimmed away is skipped: nobody can handle it.
+        ``HandleClosed``, ``ReadOnly``, and whatever keeps a dead letter from being published, which
+        then is not lost. A message that was trimmed away is skipped: nobody can handle it. What is
+        interrupted behind the delivery, and never got, comes again when its lease is over.
         """
 
     @abstractmethod

@@ -38,7 +38,7 @@ class Terms(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """A message that was handed out: in which life of the group, and the how manieth time."""
+    """A message that was handed out, for which time, and in which life of the group."""
 
     message: Message
     deliveries: int
