@@ -17,7 +17,19 @@ from chanlog.cli.parser import build
 
 from .processes import SECONDS_MAX, environment
 
-COMMANDS = ["demo", "ls", "info", "pub", "tail", "cursors", "verify", "trim", "rm", "compact"]
+COMMANDS = [
+    "demo",
+    "ls",
+    "info",
+    "pub",
+    "tail",
+    "cursors",
+    "groups",
+    "verify",
+    "trim",
+    "rm",
+    "compact",
+]
 
 
 def test_help_names_every_command(run):
