@@ -163,7 +163,7 @@ class VirtualClock(Timer):
         return thread not in self._outside or thread.ident in self._seen
 
     def _is_background(self, thread: threading.Thread) -> bool:
-        return thread.name.startswith("chanlog-")
+        return thread.name.startswith("chanlog-") and thread not in self._outside
 
     def sleep(self, seconds: float) -> None:
         """Block the thread until so many seconds have been advanced."""

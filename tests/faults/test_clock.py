@@ -276,3 +276,22 @@ def test_a_log_with_another_clock_is_not_looked_at(clock):
     with chanlog.open(retention=chanlog.Retention(age=3600)) as log:
         log.channel("a").publish(1)
         clock.settle()
+
+
+def test_what_was_there_before_is_not_looked_at():
+    """Threads that earlier tests have left behind kept time from going on."""
+    stop = threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            pass
+
+    thread = threading.Thread(target=busy, name="chanlog-left", daemon=True)
+    thread.start()
+    try:
+        clock = VirtualClock()
+        clock.advance(1)
+        clock.settle()
+    finally:
+        stop.set()
+        thread.join()
