@@ -164,18 +164,26 @@ class EmbeddedGroup(Group):
 
     def get(self, timeout: float | None = None) -> Delivery | None:
         lessor = self._begin(timeout)
-        deadline = None if timeout is None else monotonic() + timeout
+        timer = lessor.timer
+        now = monotonic if timer is None else timer.now
+        deadline = None if timeout is None else now() + timeout
         look = self._look(lessor)
         while look.lease is None and not look.over and timeout != 0:
             waiter = ThreadWaiter(None)
             try:
                 self._join(lessor, waiter)
+                began = now()
                 look = self._look(lessor)
                 if look.lease is None and not look.over:
-                    left = _seconds(look, None if deadline is None else deadline - monotonic())
+                    left = _seconds(look, None if deadline is None else deadline - now())
                     if left is not None and left <= 0:
                         break
-                    waiter.wait(left)
+                    if timer is None or left is None:
+                        waiter.wait(left)
+                    else:
+                        # From before the look on, so that no lease ends unseen in between.
+                        with timer.alarm(began + left, waiter.wake):
+                            waiter.wait(None)
             finally:
                 self._leave(lessor, waiter)
         return self._delivery(lessor, look)
@@ -183,27 +191,35 @@ class EmbeddedGroup(Group):
     async def aget(self, timeout: float | None = None) -> Delivery | None:
         lessor = self._begin(timeout)
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
+        timer = lessor.timer
+        now = loop.time if timer is None else timer.now
+        deadline = None if timeout is None else now() + timeout
         look = await self._alook(lessor)
         while look.lease is None and not look.over and timeout != 0:
             waiter = TaskWaiter(loop, None)
-            timer = None
+            alarm = None
             try:
                 self._join(lessor, waiter)
+                began = now()
                 look = await self._alook(lessor)
                 if look.lease is None and not look.over:
-                    left = _seconds(look, None if deadline is None else deadline - loop.time())
+                    left = _seconds(look, None if deadline is None else deadline - now())
                     if left is not None:
                         if left <= 0:
                             break
-                        timer = loop.call_later(left, waiter.wake)
-                    await waiter.future
+                        if timer is None:
+                            alarm = loop.call_later(left, waiter.wake)
+                    if timer is None or left is None:
+                        await waiter.future
+                    else:
+                        with timer.alarm(began + left, waiter.wake):
+                            await waiter.future
             except GeneratorExit:
                 waiter.abandoned = True
                 raise
             finally:
-                if timer is not None:
-                    timer.cancel()
+                if alarm is not None:
+                    alarm.cancel()
                 self._leave(lessor, waiter)
         return self._delivery(lessor, look)
 

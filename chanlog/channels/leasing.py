@@ -73,6 +73,7 @@ class Lessor:
     def __init__(self, store: Store, state: ChannelState, name: str, lessors: Lessors) -> None:
         self.state = state
         self.name = name
+        self.timer = store.timer
         self._store = store
         self._lessors = lessors
         self._lock = Lock()
