@@ -15,6 +15,8 @@ import pytest
 
 if TYPE_CHECKING:
     from chanlog import Channel, Log
+    from chanlog.testing.clock import VirtualClock
+    from chanlog.testing.faults import Faults
     from chanlog.testing.harness import Harness
     from chanlog.testing.watching import Watch
 
@@ -22,6 +24,7 @@ BACKENDS = ("embedded", "disk", "redis", "nats")
 
 LAST = "chanlog: last messages"
 LEFT = "chanlog: left behind"
+TRACE = "chanlog: faults"
 
 _watches: pytest.StashKey[Watch] = pytest.StashKey()
 
@@ -37,6 +40,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         help="run tests that use chanlog_backend, or a log of it, once for each of these: "
         f"{', '.join(BACKENDS)} (with commas between; default: embedded, which is in memory)",
+    )
+    group.addoption(
+        "--chanlog-profile",
+        choices=("redis", "nats", "kafka"),
+        default="redis",
+        help="which engine chanlog_faults imitates on the embedded log (default: redis)",
+    )
+    group.addoption(
+        "--chanlog-seed",
+        type=int,
+        metavar="SEED",
+        help="the seed of chanlog_faults, which a failure prints, to see the same faults again",
     )
     group.addoption(
         "--chanlog-strict",
@@ -93,17 +108,63 @@ def chanlog_backend(
 
 
 @pytest.fixture
-def chanlog_log(chanlog_backend: Harness, request: pytest.FixtureRequest) -> Iterator[Log]:
-    """An empty log, closed behind the test; in memory unless ``--chanlog-backend`` says else."""
+def chanlog_clock() -> VirtualClock:
+    """The time of ``chanlog_log``, which passes in ``advance`` only. A test that uses it on an
+    engine with a clock of its own is skipped."""
+    from chanlog.testing.clock import VirtualClock
+
+    return VirtualClock()
+
+
+@pytest.fixture
+def _chanlog_opened(chanlog_backend: Harness, request: pytest.FixtureRequest) -> Iterator[Log]:
+    """The log below ``chanlog_log``."""
+    if "chanlog_clock" in request.fixturenames:
+        if reason := chanlog_backend.lacks("clock"):
+            pytest.skip(reason)
+        chanlog_backend.clock = request.getfixturevalue("chanlog_clock")
+    try:
+        chanlog_backend.reset()
+        yield chanlog_backend.open()
+        chanlog_backend.close_handles()
+    finally:
+        chanlog_backend.clock = None
+
+
+@pytest.fixture
+def chanlog_faults(
+    _chanlog_opened: Log, chanlog_backend: Harness, request: pytest.FixtureRequest
+) -> Iterator[Faults]:
+    """What goes wrong in ``chanlog_log``: nothing, until the test says what
+    (``chanlog_faults.on("publish", nth=3).lose_ack()``), or asks for a mix by chance."""
+    from chanlog.testing.backends import with_faults
+
+    option = request.config.getoption
+    faults = with_faults(
+        chanlog_backend, _chanlog_opened, option("--chanlog-profile"), option("--chanlog-seed")
+    )
+    yield faults
+    # After a crash it is another log than the one that was opened.
+    faults.inner.close()
+
+
+@pytest.fixture
+def chanlog_log(
+    _chanlog_opened: Log, chanlog_backend: Harness, request: pytest.FixtureRequest
+) -> Iterator[Log]:
+    """An empty log, closed behind the test; in memory unless ``--chanlog-backend`` says else. It
+    takes its time from ``chanlog_clock`` and fails as ``chanlog_faults`` says in a test that uses
+    these, too."""
     from chanlog.testing.watching import Watch
 
-    chanlog_backend.reset()
-    log = chanlog_backend.open()
-    with Watch(chanlog_backend, log) as watch:
+    faults: Faults | None = None
+    if "chanlog_faults" in request.fixturenames:
+        faults = request.getfixturevalue("chanlog_faults")
+    log = _chanlog_opened if faults is None else faults.log
+    with Watch(chanlog_backend, log, faults) as watch:
         request.node.stash[_watches] = watch
         yield log
         left = watch.look()
-    chanlog_backend.close_handles()
     if left and request.config.getoption("--chanlog-strict"):
         pytest.fail("\n".join(["the test left behind:", *left]), pytrace=False)
 
@@ -135,6 +196,8 @@ def pytest_runtest_makereport(
         count = item.config.getoption("--chanlog-last")
         if count > 0:
             report.sections.append((LAST, watch.last_messages(count)))
+        if watch.faults is not None:
+            report.sections.append((TRACE, watch.trace()))
     return report
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..interface import Log
+from ..log import EmbeddedLog
 from .embedded import DiskHarness, MemoryHarness
+from .faults import PROFILES, Faults
 from .harness import Harness
 from .presence import present
 
-__all__ = ["start"]
+__all__ = ["start", "with_faults"]
 
 
 def start(name: str, folder: Callable[[], Path]) -> Harness:
@@ -25,6 +27,21 @@ def start(name: str, folder: Callable[[], Path]) -> Harness:
     if name == "disk":
         return DiskHarness(folder())
     return present(lambda: _remote(name, folder))
+
+
+def with_faults(harness: Harness, log: Log, profile: Any, seed: int | None) -> Faults:
+    """Faults around ``log``: those of the engine that it is, or of ``profile`` if it is none.
+
+    A crash of an engine is one of its server; an embedded log can crash by itself.
+    """
+
+    def restart() -> Log:
+        harness.crash()
+        return harness.open()
+
+    own: Any = harness.profile if harness.profile in PROFILES else profile
+    embedded = isinstance(log, EmbeddedLog)
+    return Faults(log, profile=own, seed=seed, restart=None if embedded else restart)
 
 
 def _remote(name: str, folder: Callable[[], Path]) -> Harness:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..interface import Log
 from ..log import open as open_log
+from .clock import VirtualClock
 from .harness import Harness
 
 __all__ = ["DiskHarness", "MemoryHarness"]
@@ -30,10 +31,10 @@ class MemoryHarness(Harness):
     """A log in memory. It goes with its handle, so each is a new one."""
 
     profile = "embedded in memory"
+    can = frozenset({"clock"})
 
     def connect(self, **options: Any) -> Log:
-        options.setdefault("background", False)
-        return open_log(**options)
+        return open_log(**_timed(options, self.clock))
 
     def reset(self) -> None:
         self.close_handles()
@@ -48,7 +49,7 @@ class DiskHarness(Harness):
     """
 
     profile = "embedded on disk"
-    can = frozenset({"reopen", "restart", "crash"})
+    can = frozenset({"reopen", "restart", "crash", "clock"})
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -57,8 +58,7 @@ class DiskHarness(Harness):
         self.path = folder / "log-0"
 
     def connect(self, **options: Any) -> Log:
-        options.setdefault("background", False)
-        return open_log(self.path, **options)
+        return open_log(self.path, **_timed(options, self.clock))
 
     def restart(self) -> None:
         self.close_handles()
@@ -91,3 +91,9 @@ class DiskHarness(Harness):
     def _next(self) -> None:
         self._count += 1
         self.path = self._folder / f"log-{self._count}"
+
+
+def _timed(options: dict[str, Any], clock: VirtualClock | None) -> dict[str, Any]:
+    """The options to open a log with. Upkeep goes by a clock, or is done when it is asked for."""
+    timed = {} if clock is None else {"host": clock.host}
+    return {"background": clock is not None, **timed, **options}

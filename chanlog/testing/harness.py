@@ -15,6 +15,7 @@ from typing import Any
 from ..capabilities import Capabilities
 from ..errors import ChanlogError, Unsupported
 from ..interface import Log
+from .clock import VirtualClock
 
 __all__ = ["ABILITIES", "Harness", "MissingServer"]
 
@@ -24,6 +25,7 @@ ABILITIES: Mapping[str, str] = {
     "restart": "the engine can be stopped and started again",
     "crash": "the engine can be killed and started again",
     "cut_network": "there is a network that can be cut",
+    "clock": "its time can be moved by hand",
 }
 """What a harness may be able to do, beside the capabilities of its log."""
 
@@ -40,7 +42,9 @@ class Harness(ABC):
     ``profile`` names the backend in reasons and reports. ``can`` is what of :data:`ABILITIES` it
     provides; a scenario that needs more is skipped, and the reason names what is missing.
     ``divergences`` maps the names of scenarios that the backend is known not to hold to why: these
-    run all the same, and must fail, so that the list stays true.
+    run all the same, and must fail, so that the list stays true. Where ``can`` has ``"clock"``,
+    logs that are opened while there is a ``clock`` take their time from it, and do their upkeep
+    by it.
 
     A harness may serve many scenarios one after another: each takes names of its own from
     :meth:`new_name`, and what it opened is closed behind it.
@@ -49,6 +53,7 @@ class Harness(ABC):
     profile: str
     can: frozenset[str] = frozenset()
     divergences: Mapping[str, str] = {}
+    clock: VirtualClock | None = None
 
     def __init__(self) -> None:
         self._opened: list[Log] = []
@@ -132,7 +137,10 @@ class Harness(ABC):
 
     def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass for leases and ages. Sleeps, unless there is a clock to move."""
-        time.sleep(seconds)
+        if self.clock is None:
+            time.sleep(seconds)
+        else:
+            self.clock.advance(seconds)
 
     def retain(self, log: Log) -> None:
         """Have retention applied now, where that can be asked for."""

@@ -15,6 +15,7 @@ from ..errors import ChanlogError, EndOfChannel
 from ..interface import Channel, Log
 from ..message import Message
 from ..options import NAME_BYTES_MAX
+from .faults import Faults
 from .harness import Harness
 
 __all__ = ["Watch", "channel_name"]
@@ -22,6 +23,7 @@ __all__ = ["Watch", "channel_name"]
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _CHANNELS_SHOWN = 20
 _DATA_SHOWN = 160
+_LINES_SHOWN = 60
 
 
 def channel_name(test: str) -> str:
@@ -38,8 +40,9 @@ class Watch:
     Nothing is kept alive by it. For one test at a time.
     """
 
-    def __init__(self, harness: Harness, log: Log) -> None:
+    def __init__(self, harness: Harness, log: Log, faults: Faults | None = None) -> None:
         self.failed = False
+        self.faults = faults
         self.left: list[str] = []
         self._harness = harness
         self._log = log
@@ -131,7 +134,16 @@ class Watch:
                     f"of the group {group!r} of {channel!r}"
                 )
 
-    # Messages.
+    # What is told of a failure.
+
+    def trace(self) -> str:
+        """The seed of the faults and what has happened, the oldest left out where it is long."""
+        assert self.faults is not None
+        head, *lines = self.faults.report().splitlines()
+        left_out = len(lines) - _LINES_SHOWN
+        if left_out > 0:
+            lines = [f"({left_out} before these)", *lines[left_out:]]
+        return "\n".join([head, *lines])
 
     def last_messages(self, count: int) -> str:
         """The last ``count`` messages of each channel, as text."""
@@ -159,6 +171,9 @@ class Watch:
                 pass
 
     def _newest(self) -> Log:
+        if self.faults is not None:
+            # Not the log that fails: a look from outside changes nothing in its trace.
+            return self.faults.inner
         handles = self._harness.handles
         return handles[-1] if handles else self._log
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import chanlog
-from chanlog.testing import PROFILES, Faults
 from chanlog.testing.conformance import Contract
 from chanlog.testing.embedded import MemoryHarness
+from chanlog.testing.faults import PROFILES, Faults
 from chanlog.testing.harness import Harness
 
 
