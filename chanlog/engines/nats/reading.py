@@ -1,0 +1,397 @@
+"""Reading channels on JetStream: finding an offset, pages of messages, and waiting for the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+import msgpack
+
+from ...errors import Disconnected
+from ...format.payload import unpack
+from ...host import Host
+from ..engine import Engine, Page, State
+from .deciding import NOTHING, Chain, Link, read_link
+from .session import LOST, NatsSession, Reading
+
+__all__ = ["NatsReader", "token"]
+
+Result = TypeVar("Result")
+
+_WAIT_SECONDS = 5.0
+_BACKOFF_SECONDS_MIN = 0.01
+_BACKOFF_SECONDS_MAX = 0.5
+_READINGS_MAX = 256
+_CHAINS_MAX = 10_000
+_LINKS_MAX = 256
+
+
+class NatsReader(Engine):
+    """The half of the engine that changes nothing. ``chain`` is a channel as it is now, ``learn``
+    and ``note`` keep what was seen in the session, for whoever asks next."""
+
+    def __init__(
+        self, url: str, prefix: str, timeout: float, bytes_max: int, options: dict[str, Any]
+    ) -> None:
+        self._url = url
+        self.stream = prefix
+        self.kept_stream = f"{prefix}-kept"
+        self._timeout = timeout
+        self._options = options
+        self.clock = Host().clock
+        self.message_bytes_max = bytes_max
+
+    def blocking(self) -> None:
+        return None
+
+    async def session(self) -> NatsSession:
+        return await self.attempt(
+            None, lambda: NatsSession.open(self._url, self._timeout, self._options), certain=True
+        )
+
+    # Trying again.
+
+    async def attempt(
+        self,
+        session: NatsSession | None,
+        work: Callable[[], Awaitable[Result]],
+        *,
+        certain: bool,
+    ) -> Result:
+        """Do ``work`` until it comes to its end, or time is up. ``certain`` says that nothing has
+        happened then."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + self._timeout, _BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                return await work()
+            except LOST as error:
+                if session is not None and session.client.is_closed:
+                    # By us: whoever runs this knows.
+                    raise
+                if loop.time() >= deadline:
+                    sure = "Nothing was done" if certain else "What was asked may have been done"
+                    raise Disconnected(
+                        f"the NATS server at {self._url.rpartition('@')[2]} did not answer for "
+                        f"{self._timeout:g} seconds: {error or type(error).__name__}. {sure}; try "
+                        "again when it is there",
+                        engine="nats",
+                        happened=False if certain else None,
+                    ) from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
+
+    def learn(self, session: NatsSession, channel: str, chain: Chain) -> None:
+        chains = session.chains
+        chains.pop(channel, None)
+        chains[channel] = chain
+        if len(chains) > _CHAINS_MAX:
+            oldest = next(iter(chains))
+            del chains[oldest]
+            lock = session.locks.get(oldest)
+            if lock is not None and not lock.locked():
+                del session.locks[oldest]
+
+    async def chain(self, session: NatsSession, channel: str) -> Chain:
+        """The channel as it is now."""
+        found = await self.attempt(
+            session,
+            lambda: session.last(self.stream, self.subject("m", channel)),
+            certain=True,
+        )
+        chain = NOTHING if found is None else read_link(*found).chain
+        self.learn(session, channel, chain)
+        return chain
+
+    async def kept_at(
+        self, session: NatsSession, subject: str, life: str, is_new: bool
+    ) -> tuple[int, Any]:
+        """What is kept under ``subject`` for this life of its channel (else ``None``), and its
+        place."""
+        kept = session.kept.get(subject)
+        if is_new or kept is None:
+            found = await self.attempt(
+                session, lambda: session.last(self.kept_stream, subject), certain=True
+            )
+            kept = (0, None) if found is None else (found[0], msgpack.unpackb(found[1]))
+            self.note(session, subject, *kept)
+        seq, value = kept
+        if value is None or value[0] != life or value[1] == -1:
+            return seq, None
+        return seq, value[1]
+
+    @staticmethod
+    def note(session: NatsSession, subject: str, seq: int, value: Any) -> None:
+        session.kept.pop(subject, None)
+        session.kept[subject] = (seq, value)
+        if len(session.kept) > _CHAINS_MAX:
+            del session.kept[next(iter(session.kept))]
+
+    # Looking.
+
+    async def locate(
+        self, session: NatsSession, channel: str, chain: Chain, at: int
+    ) -> Link | None:
+        """The stored message that holds offset ``at``, or the first behind it."""
+        return await self._search(
+            session, channel, chain, lambda link: link.chain.end > at and bool(link.bodies)
+        )
+
+    async def _search(
+        self, session: NatsSession, channel: str, chain: Chain, holds: Callable[[Link], bool]
+    ) -> Link | None:
+        """The first stored message of the channel's life for which ``holds``, which holds for all
+        behind it that have messages."""
+        subject = self.subject("m", channel)
+        low, high, best = 1, chain.seq + 1, None
+        while low < high:
+            middle = low if best is None and low == 1 else (low + high) // 2
+            found = await self.attempt(
+                session,
+                lambda middle=middle: session.next(self.stream, subject, middle),  # type: ignore[misc]
+                certain=True,
+            )
+            link = None if found is None else read_link(*found)
+            while link is not None and not link.bodies and link.chain.seq < high - 1:
+                # A change of the state alone says nothing of where messages are.
+                at = link.chain.seq + 1
+                found = await self.attempt(
+                    session,
+                    lambda at=at: session.next(self.stream, subject, at),  # type: ignore[misc]
+                    certain=True,
+                )
+                link = None if found is None else read_link(*found)
+            if link is None or link.chain.seq >= high or not link.bodies:
+                # Nothing but changes of the state from there on.
+                high = middle
+            elif link.chain.life == chain.life and holds(link):
+                best, high = link, middle
+            else:
+                low = link.chain.seq + 1
+        return best
+
+    async def page(self, session: NatsSession, channel: str, at: int, count: int) -> Page:
+        key = (channel, at)
+        reading = session.readings.pop(key, None)
+        if reading is None:
+            chain = await self.chain(session, channel)
+            if not chain.life or at >= chain.end:
+                return _page(chain, at, [])
+            link = await self.locate(session, channel, chain, max(at, chain.start))
+            if link is None:
+                return _page(chain, at, [])
+            return await self._read(session, channel, at, count, link.chain.seq, chain)
+        chain = session.chains.get(channel) or await self.chain(session, channel)
+        page = await self._pull(session, channel, at, count, reading, chain)
+        if page is None or not page.bodies:
+            # The server or the consumer was gone; or there may be an end, or another life.
+            chain = await self.chain(session, channel)
+            if page is None and chain.life and at < chain.end:
+                return await self.page(session, channel, at, count)
+            return _page(chain, at, [])
+        return page
+
+    async def _read(
+        self, session: NatsSession, channel: str, at: int, count: int, seq: int, chain: Chain
+    ) -> Page:
+        async def work() -> Page:
+            reading = Reading(session, self.stream, self.subject("m", channel))
+            await reading.begin(seq)
+            page = await self._pull(session, channel, at, count, reading, chain)
+            if page is None:
+                raise ConnectionError("the consumer is gone")
+            return page
+
+        return await self.attempt(session, work, certain=True)
+
+    async def _pull(
+        self,
+        session: NatsSession,
+        channel: str,
+        at: int,
+        count: int,
+        reading: Reading,
+        chain: Chain,
+        seconds: float | None = None,
+    ) -> Page | None:
+        """A page from a reading that stands at ``at``; ``None`` if it is of no use any more."""
+        try:
+            batch = 1 if seconds is not None else min(count, _LINKS_MAX)
+            found = await reading.pull(batch, seconds)
+        except LOST:
+            await reading.end()
+            return None
+        except BaseException:
+            # It may still be sent what was asked for.
+            session.give_back(reading)
+            raise
+        links = [read_link(*one) for one in found]
+        page = _page(chain, at, links)
+        self._keep_reading(session, channel, page.first + len(page.bodies), reading)
+        return page
+
+    @staticmethod
+    def _keep_reading(session: NatsSession, channel: str, at: int, reading: Reading) -> None:
+        """For whoever reads on from there."""
+        readings = session.readings
+        replaced = readings.pop((channel, at), None)
+        readings[channel, at] = reading
+        if replaced is None and len(readings) > _READINGS_MAX:
+            replaced = readings.pop(next(iter(readings)))
+        if replaced is not None:
+            session.give_back(replaced)
+
+    async def wait(
+        self,
+        session: NatsSession,
+        channel: str,
+        at: int,
+        life: str,
+        group: tuple[str, int] | None,
+    ) -> Page | None:
+        told = asyncio.Event()
+
+        async def tell(_: Any) -> None:
+            told.set()
+
+        async def listen() -> list[Any]:
+            subjects = [self.subject("w", channel)]
+            if group is not None:
+                subjects.append(f"{subjects[0]}.{token(group[0])}")
+            return [await session.client.subscribe(subject, cb=tell) for subject in subjects]
+
+        listening = await self.attempt(session, listen, certain=True)
+        try:
+            while True:
+                told.clear()
+                page = await self.page(session, channel, at, 500)
+                if page.bodies or page.life != life or page.ended or at < page.start:
+                    return page
+                if group is not None:
+                    subject = f"{self.subject('g', channel)}.{token(group[0])}"
+                    seq, _ = await self.kept_at(session, subject, life, True)
+                    if seq != group[1]:
+                        return None
+                page_or_none = await self._wait_once(session, channel, at, told)
+                if page_or_none is not None and page_or_none.bodies:
+                    return page_or_none
+        finally:
+            for subscription in listening:
+                with suppress(*LOST):
+                    await subscription.unsubscribe()
+
+    async def _wait_once(
+        self, session: NatsSession, channel: str, at: int, told: asyncio.Event
+    ) -> Page | None:
+        """Wait for a message, for being told, or for a while."""
+        reading = session.readings.pop((channel, at), None)
+        chain = session.chains.get(channel, NOTHING)
+        if reading is None:
+            reading = Reading(session, self.stream, self.subject("m", channel))
+            try:
+                await reading.begin(chain.seq + 1)
+            except LOST:
+                await reading.end()
+                await asyncio.sleep(_BACKOFF_SECONDS_MIN)
+                return None
+        pulling = asyncio.ensure_future(
+            self._pull(session, channel, at, 1, reading, chain, _WAIT_SECONDS)
+        )
+        telling = asyncio.ensure_future(told.wait())
+        try:
+            await asyncio.wait([pulling, telling], return_when=asyncio.FIRST_COMPLETED)
+            if pulling.done():
+                return pulling.result()
+            return None
+        finally:
+            telling.cancel()
+            pulling.cancel()
+
+    async def state(self, session: NatsSession, channel: str, group: str | None = None) -> State:
+        chain = await self.chain(session, channel)
+        cursors: dict[str, int] = {}
+        groups: dict[str, tuple[int, bytes]] = {}
+        if chain.life and group is None:
+            for name, subject in await self._names_of(session, "c", channel):
+                _, position = await self.kept_at(session, subject, chain.life, True)
+                if position is not None:
+                    cursors[name] = position
+            for name, subject in await self._names_of(session, "g", channel):
+                seq, value = await self.kept_at(session, subject, chain.life, True)
+                groups[name] = (seq, value or b"")
+        elif chain.life and group is not None:
+            subject = f"{self.subject('g', channel)}.{token(group)}"
+            seq, value = await self.kept_at(session, subject, chain.life, True)
+            groups[group] = (seq, value or b"")
+        return State(
+            life=chain.life,
+            start=chain.start,
+            end=chain.end,
+            ended=chain.ended,
+            created_us=chain.created_us,
+            time_us=chain.time_us,
+            retention=chain.retention,
+            cursors=cursors,
+            producers={name: (p.epoch, p.next) for name, p in chain.producers},
+            groups=groups,
+        )
+
+    async def _names_of(
+        self, session: NatsSession, kind: str, channel: str
+    ) -> list[tuple[str, str]]:
+        pattern = f"{self.subject(kind, channel)}.*"
+        subjects = await self.attempt(
+            session, lambda: session.subjects(self.kept_stream, pattern), certain=True
+        )
+        return [(unquote(s.rpartition(".")[2].replace("=", "%")), s) for s in subjects]
+
+    async def since(self, session: NatsSession, channel: str, time_us: int) -> int:
+        chain = await self.chain(session, channel)
+        if not chain.life:
+            return 0
+        link = await self._search(
+            session, channel, chain, lambda link: _time_of(link.bodies[-1]) >= time_us
+        )
+        return chain.end if link is None else max(link.first, chain.start)
+
+    async def names(self, session: NatsSession, prefix: str, after: str, count: int) -> list[str]:
+        subjects = await self.attempt(
+            session, lambda: session.subjects(self.stream, f"{self.stream}.m.*"), certain=True
+        )
+        names = sorted(unquote(s.rpartition(".")[2].replace("=", "%")) for s in subjects)
+        # All at once: the server has to be asked for all in any case.
+        return [name for name in names if name > after and name.startswith(prefix)]
+
+    def subject(self, kind: str, channel: str) -> str:
+        return f"{self.stream}.{kind}.{token(channel)}"
+
+
+def token(name: str) -> str:
+    """A name as one token of a subject."""
+    return quote(name, safe="").replace(".", "%2E").replace("~", "%7E").replace("%", "=")
+
+
+def _page(chain: Chain, at: int, links: list[Link]) -> Page:
+    """The messages from ``at`` on that are in ``links``; the channel is ``chain``, or newer."""
+    bodies: list[bytes] = []
+    first = at
+    for link in links:
+        chain = max(chain, link.chain, key=lambda one: one.seq)
+        if not link.bodies:
+            continue
+        if not bodies:
+            skipped = max(0, at - link.first)
+            first = link.first + skipped
+            bodies += link.bodies[skipped:]
+        elif link.first == first + len(bodies):
+            bodies += link.bodies
+    start = max(chain.start, first) if bodies and first > at else chain.start
+    return Page(chain.life, start, chain.end, chain.ended, first, bodies)
+
+
+def _time_of(body: bytes) -> int:
+    time_us: int = unpack(body)[0]
+    return time_us
