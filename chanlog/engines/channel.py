@@ -72,17 +72,22 @@ class EngineChannel(Channel):
 
     def state(self) -> State:
         """The channel's state. Raises ``ChannelDeleted``."""
-        return self.same(self._runner.run(lambda s: self._engine.state(s, self.name)))
+        return self._runner.run(lambda session: self.ask_state(session, None))
 
     async def astate(self) -> State:
         """``state`` without blocking the event loop."""
-        return self.same(await self._runner.arun(lambda s: self._engine.state(s, self.name)))
+        return await self._runner.arun(lambda session: self.ask_state(session, None))
 
-    def same(self, state: State) -> State:
-        """``state``, if it is of the channel this handle stands for; else raise."""
-        if self._life and state.life != self._life:
+    async def ask_state(self, session: Any, group: str | None) -> State:
+        """The channel's state, or that of one group, if it is of the channel this handle stands
+        for; else raise ``ChannelDeleted``."""
+        # What is learnt meanwhile may be newer than the answer.
+        known = self._life
+        state = await self._engine.state(session, self.name, group)
+        if known and state.life != known:
             raise deleted(self.name)
-        self._life = state.life
+        if not self._life:
+            self._life = state.life
         return state
 
     def need_durable(self, durable: bool) -> None:

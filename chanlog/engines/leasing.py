@@ -103,7 +103,7 @@ class Lessor:
         return kept if kept is not None else await self._load(session)
 
     async def _load(self, session: Any) -> _Kept:
-        state = self._channel.same(await self._engine.state(session, self._channel.name, self.name))
+        state = await self._channel.ask_state(session, self.name)
         revision, value = state.groups.get(self.name, (0, b""))
         generation, group, keys = _unpacked(value)
         group.forget(state.start)
@@ -271,7 +271,7 @@ class Lessor:
 
     async def info(self, session: Any) -> GroupInfo:
         """The numbers of now."""
-        state = self._channel.same(await self._engine.state(session, self._channel.name, self.name))
+        state = await self._channel.ask_state(session, self.name)
         _, group, _ = _unpacked(state.groups.get(self.name, (0, b""))[1])
         group.forget(state.start)
         return group.info(self.name, state.end, _clock())

@@ -27,6 +27,7 @@ _BACKOFF_SECONDS_MAX = 0.5
 _READINGS_MAX = 256
 _CHAINS_MAX = 10_000
 _LINKS_MAX = 256
+_PAGE_COUNT = 500
 
 
 class NatsReader(Engine):
@@ -218,18 +219,26 @@ class NatsReader(Engine):
         seconds: float | None = None,
     ) -> Page | None:
         """A page from a reading that stands at ``at``; ``None`` if it is of no use any more."""
-        try:
-            batch = 1 if seconds is not None else min(count, _LINKS_MAX)
-            found = await reading.pull(batch, seconds)
-        except LOST:
-            await reading.end()
-            return None
-        except BaseException:
-            # It may still be sent what was asked for.
-            session.give_back(reading)
-            raise
-        links = [read_link(*one) for one in found]
+        links = []
+        if reading.left is not None:
+            links, reading.left = [reading.left], None
+        else:
+            try:
+                batch = 1 if seconds is not None else min(count, _LINKS_MAX)
+                found = await reading.pull(batch, seconds)
+            except LOST:
+                await reading.end()
+                return None
+            except BaseException:
+                # It may still be sent what was asked for.
+                session.give_back(reading)
+                raise
+            links = [read_link(*one) for one in found]
         page = _page(chain, at, links)
+        if len(page.bodies) > count:
+            rest = page.bodies[count:]
+            reading.left = Link(links[-1].chain, page.first + count, list(rest))
+            page = page._replace(bodies=page.bodies[:count])
         self._keep_reading(session, channel, page.first + len(page.bodies), reading)
         return page
 
@@ -267,7 +276,7 @@ class NatsReader(Engine):
         try:
             while True:
                 told.clear()
-                page = await self.page(session, channel, at, 500)
+                page = await self.page(session, channel, at, _PAGE_COUNT)
                 if page.bodies or page.life != life or page.ended or at < page.start:
                     return page
                 if group is not None:
@@ -298,7 +307,7 @@ class NatsReader(Engine):
                 await asyncio.sleep(_BACKOFF_SECONDS_MIN)
                 return None
         pulling = asyncio.ensure_future(
-            self._pull(session, channel, at, 1, reading, chain, _WAIT_SECONDS)
+            self._pull(session, channel, at, _PAGE_COUNT, reading, chain, _WAIT_SECONDS)
         )
         telling = asyncio.ensure_future(told.wait())
         try:

@@ -173,6 +173,8 @@ class Reading:
         self._inbox = session.client.new_inbox()
         self._subscription: Subscription | None = None
         self._consumer = ""
+        # What was pulled and is for whoever reads on.
+        self.left: Any = None
 
     async def begin(self, seq: int) -> None:
         """Have the server make it."""
