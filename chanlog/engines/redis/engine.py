@@ -176,13 +176,12 @@ class RedisEngine(Engine):
             slot = next(self._slots_made)
         call = next(self._calls)
         arguments = (self._prefix, self._attempts, slot, call, packed, _ATTEMPTS_SECONDS)
-        try:
-            answer = await self._try(
-                session, lambda: self._evaluate(session, self._apply, arguments), certain=False
-            )
-        finally:
-            # A later call has a higher number, so an answer that comes late is not taken for its.
-            self._slots.append(slot)
+        answer = await self._try(
+            session, lambda: self._evaluate(session, self._apply, arguments), certain=False
+        )
+        # Only now: what is lost on its way may still come, and would take the place of a later
+        # call's answer.
+        self._slots.append(slot)
         word, *facts = msgpack.unpackb(answer, raw=False, strict_map_key=False)
         if word != "ok":
             refuse(word, facts)
