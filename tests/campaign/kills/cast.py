@@ -19,7 +19,7 @@ import chanlog
 from .child import Say, asked
 from .ledger import Ledger, Tally, Violation
 from .lives import Lives
-from .streams import WAYS, Cursor, Kept, Reader, Stream, Tasks
+from .streams import WAYS, Crew, Cursor, Kept, Reader, Stream, Tasks
 from .workers import Background, Frames, Relay, Scene, Weaver, Worker
 
 __all__ = ["Cast", "Plan", "open_log"]
@@ -66,6 +66,7 @@ class Cast:
             Frames(ledger),
             Weaver(ledger),
             Cursor(ledger, streams["durable"]),
+            Crew(ledger, streams["durable"]),
             Reader(streams["many"]),
             Kept(ledger),
             Lives(ledger),

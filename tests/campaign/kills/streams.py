@@ -11,7 +11,7 @@ import chanlog
 from .ledger import Ledger, Tally, Violation
 from .workers import Scene, Worker, filler, read
 
-__all__ = ["Cursor", "Kept", "Reader", "Stream", "Tasks"]
+__all__ = ["Crew", "Cursor", "Kept", "Reader", "Stream", "Tasks"]
 
 WAYS = ("single", "many", "durable", "expected", "produced")
 _KEPT_MIN = 100
@@ -208,6 +208,35 @@ class Cursor(Worker):
     def check(self, log: chanlog.Log) -> int:
         position = log.channel(self._stream.name).info().cursors.get("slow", 0)
         self._position.settle(self._position.judge(position))
+        return 0
+
+
+class Crew(Worker):
+    """Reads a stream as the only consumer of a group, and now and then gives a message back: what
+    it has acknowledged never comes again, and nothing else is passed over."""
+
+    def __init__(self, ledger: Ledger, stream: Stream) -> None:
+        self.name = f"crew of {stream.name}"
+        self._position = ledger.tally(self.name)
+        self._stream = stream
+
+    def work(self, scene: Scene) -> None:
+        for delivery in scene.log.channel(self._stream.name).group("crew", lease=3600):
+            offset = delivery.message.offset
+            if offset != self._position.done:
+                raise Violation(f"{self.name}: {offset} at {self._position.done}")
+            if scene.draw.random() < 0.1:
+                delivery.nak()
+                continue
+            self._position.begun = offset + 1
+            delivery.ack()
+            self._position.done = offset + 1
+            if scene.sync == "always":
+                self._position.durable = offset + 1
+
+    def check(self, log: chanlog.Log) -> int:
+        group = log.channel(self._stream.name).info().groups.get("crew")
+        self._position.settle(self._position.judge(0 if group is None else group.position))
         return 0
 
 

@@ -114,6 +114,7 @@ SABOTAGE: dict[str, Callable[[chanlog.Log], object]] = {
         log.channel("expected").info().end_offset
     ),
     "cursor of durable": lambda log: log.channel("durable").cursor("slow").seek(1),
+    "crew of durable": lambda log: log.channel("durable").group("crew").delete(),
     "and the cursor at 1": lambda log: log.channel("single").cursor("relay").seek(1),
     "lives: ": lambda log: log.channel("life-fork-9").publish(0),
 }
