@@ -136,14 +136,16 @@ def _open(
             _sync_again(store, raws, durable)
         _settle(store, raws)
     elif raws:
-        store.active = raws[-1]
-        store.active.limit = -1
+        store.active = last = raws[-1]
+        last.limit = -1
+        # What was closed was synced first; else a batch says what was durable before it.
+        store.durable = log_position(last.first, last.tail) if report.clean else durable
         for raw in raws:
             _map_read_only(raw)
-        if store.active.is_rolled and store.active.file is not None:
+        if last.is_rolled and last.file is not None:
             # The owner goes on in the next one.
-            store.active.file.close()
-            store.active.file = None
+            last.file.close()
+            last.file = None
     return store, report
 
 

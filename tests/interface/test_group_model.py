@@ -67,7 +67,7 @@ class Model:
             before = [other for other in self.open_items() if other.offset < item.offset]
             if by_key and item.key is not None and item.key in {other.key for other in before}:
                 continue
-            if deliveries_max is not None and item.deliveries == deliveries_max:
+            if deliveries_max is not None and item.deliveries >= deliveries_max:
                 item.what = "over"
                 self.dead.append(item.offset)
                 return self.get(deliveries_max, by_key)

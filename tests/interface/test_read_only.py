@@ -248,3 +248,16 @@ def test_looking_does_not_lock_the_owner_out(path):
             log.channel("w").publish(2)
             assert caught_up(lambda: replayed(looking.channel("w")) == [1, 2])
         assert datas(looking.channel("w").replay()) == [1, 2]
+
+
+def test_what_is_durable(tmp_path):
+    """Of a log that was closed all is; of one that lives, what its batches say: never too much."""
+    with chanlog.open(tmp_path / "log", sync="os") as log:
+        channel = log.channel("a")
+        channel.publish_many("abc")
+        log.sync()
+        channel.publish("d")
+        with chanlog.open(tmp_path / "log", read_only=True) as other:
+            assert other.channel("a").info().durable_offset == 3
+    with chanlog.open(tmp_path / "log", read_only=True) as other:
+        assert other.channel("a").info().durable_offset == 4

@@ -95,4 +95,9 @@ class LoopSession(RedisSession):
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        await self._pool.disconnect()
+        try:
+            await self._pool.disconnect()
+        except asyncio.CancelledError:
+            # The loop comes to its end, and has cancelled whatever runs: that comes once.
+            await self._pool.disconnect()
+            raise
