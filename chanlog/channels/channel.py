@@ -33,6 +33,7 @@ from ..group import Group
 from ..interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
 from ..options import Retention, check_name
 from ..storage.companions import Joined, check_group_name, deletion
+from ..storage.founding import found
 from ..storage.refusals import sealed
 from ..storage.state import ChannelState
 from ..storage.store import MAPPED_BYTES_MAX, Draft, Store
@@ -137,8 +138,7 @@ class EmbeddedChannel(Channel):
         store = self._store
         state = self._state
         if state is None or not state.id or store.deferred or (durable and _is_large(body)):
-            draft = Draft(self.state, MESSAGES, body, META if meta else 0, 1, 0, expect)
-            return self._committer.submit([draft], durable)[0]
+            return self._publish(1, META if meta else 0, body, type, expect, durable)
         if durable:
             flags = META if meta else 0
             return self._committer.append(state, body, flags, 1, type, self.sender, expect)
@@ -148,6 +148,20 @@ class EmbeddedChannel(Channel):
         return store.append(
             state, body, checksum, META if meta else 0, 1, type, self.sender, expect
         )
+
+    def _publish(
+        self, count: int, flags: int, body: bytes, type: str | None, expect: int | None,
+        durable: bool,
+    ) -> int:  # fmt: skip
+        """Append one batch, to whichever channel and whatever has to be waited for."""
+        store, state = self._store, self.state
+        if durable or store.deferred or (not state.id and _is_large(body)):
+            draft = Draft(state, MESSAGES, body, flags, count, 0, expect)
+            return self._committer.submit([draft], durable)[0]
+        if not state.id and found(store, state, body, flags, count, type, self.sender, expect):
+            return 0
+        checksum = body_checksum(body, 0, len(body))
+        return store.append(state, body, checksum, flags, count, type, self.sender, expect)
 
     async def apublish(
         self,
@@ -204,17 +218,13 @@ class EmbeddedChannel(Channel):
         expect: int | None = None,
         durable: bool = False,
     ) -> Sequence[int]:
-        drafts, count = self._drafts(items, type, key, headers, expect)
-        if not drafts:
+        batches, count = self._batches(items, type, key, headers)
+        if not batches:
             return range(0)
-        if len(drafts) == 1 and self.state.id and not durable and not self._store.deferred:
-            body = drafts[0].body
-            start = self._store.append(
-                self.state, body, body_checksum(body, 0, len(body)), drafts[0].flags, count, type,
-                self.sender, expect,
-            )  # fmt: skip
+        if len(batches) == 1:
+            start = self._publish(*batches[0], type, expect, durable)
         else:
-            start = self._committer.submit(drafts, durable)[0]
+            start = self._committer.submit(self._drafts(batches, expect), durable)[0]
         return range(start, start + count)
 
     async def apublish_many(
@@ -227,30 +237,33 @@ class EmbeddedChannel(Channel):
         expect: int | None = None,
         durable: bool = False,
     ) -> Sequence[int]:
-        drafts, count = self._drafts(items, type, key, headers, expect)
-        if not drafts:
+        if not durable and not self._store.deferred:
+            return self.publish_many(items, type=type, key=key, headers=headers, expect=expect)
+        batches, count = self._batches(items, type, key, headers)
+        if not batches:
             return range(0)
-        start = (await self._committer.asubmit(drafts, durable))[0]
+        start = (await self._committer.asubmit(self._drafts(batches, expect), durable))[0]
         return range(start, start + count)
 
-    def _drafts(
+    def _batches(
         self,
         items: Iterable[Any],
         type: str | None,
         key: str | None,
         headers: Mapping[str, Any] | None,
-        expect: int | None,
-    ) -> tuple[list[Draft], int]:
+    ) -> tuple[list[tuple[int, int, bytes]], int]:
+        """The items as batches of (count, flags, body), and how many there are."""
         many = list(items)
         headers = check_meta(type, key, headers)
-        batches = encode_batches(
-            many, (None, type, key, headers, self.sender), self._message_bytes_max
-        )
-        drafts = []
-        for count, flags, body in batches:
-            drafts.append(Draft(self.state, MESSAGES, body, flags, count, 0, expect))
-            expect = None
-        return drafts, len(many)
+        meta_fields = (None, type, key, headers, self.sender)
+        return encode_batches(many, meta_fields, self._message_bytes_max), len(many)
+
+    def _drafts(self, batches: list[tuple[int, int, bytes]], expect: int | None) -> list[Draft]:
+        state = self.state
+        return [
+            Draft(state, MESSAGES, body, flags, count, 0, None if place else expect)
+            for place, (count, flags, body) in enumerate(batches)
+        ]
 
     # Reading.
 

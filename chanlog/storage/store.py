@@ -323,7 +323,7 @@ class Store:
                 active.write(position, content)
             else:
                 active.map[position : position + len(content)] = content
-            return self._take_in(active, position, len(content))
+            return self.take_in(active, position, len(content))
         except DiskFull:
             raise
         except OSError as error:
@@ -331,10 +331,10 @@ class Store:
         except BaseException:
             # If a signal came after the bytes were in place, it has happened: complete it.
             if active.map[position : position + len(content)] == content:
-                wake(self._take_in(active, position, len(content), again=True))
+                wake(self.take_in(active, position, len(content), again=True))
             raise
 
-    def _take_in(
+    def take_in(
         self, active: RawSegment, position: int, length: int, *, again: bool = False
     ) -> list[Any]:
         """Apply what was stored at ``position``. Doing it again completes what was interrupted."""

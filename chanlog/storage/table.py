@@ -98,7 +98,6 @@ class ChannelTable:
         """The placeholder ``state`` exists from now on."""
         state.id = id
         self.next_id = max(self.next_id, id + 1)
-        self._known[id] = state
         self.live[state.name] = state
         self.changed[id] = state
         self.count += 1

@@ -163,6 +163,7 @@ def test_many_of_none_is_nothing(channel, face):
     assert channel.info().exists is False
     channel.publish("a")
     assert list(face(channel).publish_many(iter(()))) == []
+    assert list(face(channel).publish_many([], durable=True)) == []
     assert channel.info().end_offset == 1
 
 
