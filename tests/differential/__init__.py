@@ -1,0 +1,1 @@
+"""The embedded log and each real engine, given the same operations, answer the same."""
