@@ -233,7 +233,7 @@ class EngineSubscription(Subscription):
         if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
             raise InvalidOption(f"offset is that of a message, not {offset!r}", option="offset")
         page = self._runner.run(lambda s: self._engine.page(s, self._channel, offset, 1))
-        if page.life == self._life and offset > page.end:
+        if self._life in ("", page.life) and offset > page.end:
             raise unknown(self._channel, offset, page.end)
         self._give_up_waiting()
         self._buffer.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -21,7 +20,7 @@ engines = pytest.importorskip("chanlog.engines", reason="this chanlog has no eng
 
 SCALE = float(os.environ.get("CHANLOG_TEST_SCALE", "1"))
 SETTINGS = settings(
-    max_examples=max(1, int(60 * SCALE)),
+    max_examples=max(1, int(15 * SCALE)),
     stateful_step_count=40,
     deadline=None,
     derandomize=SCALE == 1,
@@ -50,9 +49,9 @@ def machine(server: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[D
     monkeypatch.setattr("chanlog.engines.leasing._clock", clock)
 
     class Here(Differential):
-        logs: Any = [server.open(), server.open()]
+        pass
 
-    Here.clock = clock
+    Here.logs, Here.clock = [server.open(), server.open()], clock
     yield Here
     server.close_handles()
 

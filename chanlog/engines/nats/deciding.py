@@ -98,6 +98,9 @@ def decide(chain: Chain, operation: Operation, now_us: int) -> tuple[Link | None
     """The message that makes the change, or ``None`` if there is nothing to be changed, and what
     the caller is told. Raises what the engine's ``apply`` does."""
     if operation.life and operation.life != chain.life:
+        if operation.kind == "delete":
+            # It was deleted, which is what is wanted. What has its name by now is another one.
+            return None, operation.life
         refuse("deleted", [operation.channel])
     decided: tuple[Link | None, Any] = _DECISIONS[operation.kind](chain, operation, now_us)
     return decided

@@ -218,11 +218,14 @@ class NatsEngine(NatsReader):
                 refuse("deleted", [channel])
             if operation.mode == "forget":
                 position = -1
-                if kept is None and is_new:
-                    return chain.life, None
+                if kept is None:
+                    if is_new:
+                        return chain.life, None
+                    is_new = True
+                    continue
             elif position > chain.end:
-                offset = position - (operation.mode == "commit")
-                refuse("unknown", [channel, offset, chain.end])
+                past = operation.mode == "commit" and position - 1 > chain.end
+                refuse("unknown", [channel, position - past, chain.end])
             elif operation.mode == "commit" and position < max(current, chain.start):
                 if is_new:
                     behind = max(current, chain.start)

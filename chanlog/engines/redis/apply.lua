@@ -190,8 +190,13 @@ function check.commit(state, op)
         state.cursors[op.name] = -1
         return false
     end
-    if op.before > state.stop then
-        return nil, {'unknown', op.channel, op.before - (op.mode == 'commit' and 1 or 0), state.stop}
+    -- What the same frame publishes nobody can have read.
+    if op.before > state.first then
+        local offset = op.before
+        if op.mode == 'commit' and offset - 1 > state.first then
+            offset = offset - 1
+        end
+        return nil, {'unknown', op.channel, offset, state.first}
     end
     if op.mode == 'commit' and op.before < math.max(current, state.start) then
         return nil, {'behind', op.channel, op.name, op.before, math.max(current, state.start)}
@@ -219,10 +224,15 @@ local operations = cmsgpack.unpack(ARGV[5])
 local results = {}
 for place, op in ipairs(operations) do
     local state = load(op.channel)
-    if op.life ~= '' and op.life ~= state.life then
-        return cmsgpack.pack({'deleted', op.channel})
+    local value, wrong
+    if op.life == '' or op.life == state.life then
+        value, wrong = check[op.kind](state, op)
+    elseif op.kind == 'delete' then
+        -- It was deleted, which is what is wanted. What has its name by now is another one.
+        value = op.life
+    else
+        wrong = {'deleted', op.channel}
     end
-    local value, wrong = check[op.kind](state, op)
     if wrong then
         return cmsgpack.pack(wrong)
     end
