@@ -223,9 +223,9 @@ REASONS: dict[str, str] = {
     "time of a writer beside compaction, over without": _BACKGROUND,
     "p99 of a publish beside compaction, over without": _BACKGROUND,
     "retention, space amplification in steady state": (
-        "what is dead is left out when its segment is rewritten, by a background that shares the "
-        "interpreter with a publisher that never pauses here; until it has come by, whole segments "
-        "of 32 MiB stay, and the active one is reserved ahead."
+        "the background clusters beside a writer that never rests: what dies during a pass is "
+        "given back by the next one. Slowed to 200, 100 and 50 MB/s the same workload takes 2.38, 1.35 "
+        "and 1.13 times what is kept, so the bound holds up to about 100 MB/s of writing."
     ),
     "retention, write amplification": _REWRITTEN,
     "retention, room over the best peer": (
