@@ -224,8 +224,8 @@ REASONS: dict[str, str] = {
     "p99 of a publish beside compaction, over without": _BACKGROUND,
     "retention, space amplification in steady state": (
         "the background clusters beside a writer that never rests: what dies during a pass is "
-        "given back by the next one. Slowed to 200, 100 and 50 MB/s the same workload takes 2.38, 1.35 "
-        "and 1.13 times what is kept, so the bound holds up to about 100 MB/s of writing."
+        "given back by the next one. Slowed to 200, 100 and 50 MB/s the same workload takes 2.38, "
+        "1.35 and 1.13 times what is kept, so the bound holds up to about 100 MB/s of writing."
     ),
     "retention, write amplification": _REWRITTEN,
     "retention, room over the best peer": (

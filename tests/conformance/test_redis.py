@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from chanlog.testing.conformance import Contract
+from chanlog.testing.faults.profiles import PROFILES
 from chanlog.testing.harness import Harness
 from chanlog.testing.presence import present
 from chanlog.testing.remote import RedisHarness
@@ -26,3 +28,11 @@ class TestRedis(Contract):
     @pytest.fixture
     def harness(self, server: Harness) -> Harness:
         return server
+
+
+def test_the_double_can_do_what_the_engine_can(server: Harness) -> None:
+    """What passes on a log that imitates it must not fail here for want of something, nor the other
+    way round. Whether it can be durable depends on how a server is run."""
+    with server.connect() as log:
+        double = PROFILES["redis"].capabilities
+        assert replace(log.capabilities, durable=double.durable) == double
