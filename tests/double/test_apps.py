@@ -112,3 +112,26 @@ def test_the_careful_ones_survive_whatever_comes(story, careful, mix, seed):
             story(faults.log, careful)
         except AssertionError as error:
             raise AssertionError(faults.report()) from error
+
+
+real = pytest.mark.parametrize(
+    "chanlog_backend", ["embedded", "redis", "nats"], indirect=True, scope="session"
+)
+
+
+@real
+@pytest.mark.parametrize(("story", "careless", "careful", "_"), STORIES, ids=NAMES)
+def test_the_careful_one_passes_on_the_real_engine(chanlog_log, story, careless, careful, _):
+    story(chanlog_log, careful)
+
+
+@real
+@pytest.mark.parametrize(("story", "careless", "careful", "fault"), STORIES, ids=NAMES)
+def test_and_with_the_fault_on_the_real_engine(
+    chanlog_log, chanlog_faults, story, careless, careful, fault
+):
+    """The fault is the double's, and all behind it the server's: the guard that works here is the
+    engine's own."""
+    fault(chanlog_faults)
+    story(chanlog_log, careful)
+    assert "[" in chanlog_faults.report(), "the fault never happened"
