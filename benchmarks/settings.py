@@ -108,6 +108,7 @@ class Settings:
     compacted_mb: int = 256
     kept_mb: int = 256
     kept_times: int = 4
+    engine_messages: int = 20_000
 
     def quick(self) -> Settings:
         """Everything runs, nothing is precise: a minute or two."""
@@ -140,6 +141,7 @@ class Settings:
             growth_mb=(1, 10),
             compacted_mb=8,
             kept_mb=10,
+            engine_messages=2_000,
         )
 
     def tiny(self) -> Settings:
@@ -173,6 +175,7 @@ class Settings:
             compacted_mb=1,
             kept_mb=1,
             kept_times=2,
+            engine_messages=1_200,
         )
 
     @property

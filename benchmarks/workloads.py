@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import ModuleType
 
-from . import agents, append, channels, fan, growth, open, replay, retention, wake
+from . import agents, append, channels, engines, fan, growth, open, replay, retention, wake
 from .harness import Claim
 
-__all__ = ["WORKLOADS", "promised", "share_seconds"]
+__all__ = ["APART", "WORKLOADS", "promised", "share_seconds"]
 
 WORKLOADS: dict[str, ModuleType] = {
     "append": append,
@@ -21,6 +21,8 @@ WORKLOADS: dict[str, ModuleType] = {
     "growth": growth,
     "retention": retention,
 }
+# Measured and told by themselves: `all` is the embedded log.
+APART: dict[str, ModuleType] = {"engines": engines}
 # By how many cases there are and how long a round of each takes.
 _WEIGHTS = {
     "append": 4,
@@ -32,6 +34,7 @@ _WEIGHTS = {
     "open": 1,
     "growth": 2,
     "retention": 1,
+    "engines": 4,
 }
 
 
