@@ -28,7 +28,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         description="What chanlog costs beside what else a Python user would pick.",
     )
     parser.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help=f"{', '.join(WORKLOADS)}, all of these (default); {', '.join(APART)}",
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help=f"{', '.join(WORKLOADS)}, all of these (default); {', '.join(APART)}",
     )
     parser.add_argument("--quick", action="store_true", help="everything runs, nothing is precise")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their names")

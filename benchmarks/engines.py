@@ -93,7 +93,9 @@ def _cases_of(pair: Pair, url: str, settings: Settings, shape: Shape) -> Iterato
             work[kind.name] = partial(replay, kind, url, channel, items)
         yield _case(pair, shape, name, work)
     if shape.name == settings.shapes_together:
-        yield _case(pair, shape, WAKE, {kind.name: partial(wake, kind, url, settings) for kind in kinds})
+        yield _case(
+            pair, shape, WAKE, {kind.name: partial(wake, kind, url, settings) for kind in kinds}
+        )
 
 
 def _case(
