@@ -65,10 +65,21 @@ class BlockingSession(RedisSession):
 
 
 class LoopSession(RedisSession):
-    """For the tasks of one event loop."""
+    """For the tasks of one event loop. It knows every connection that it has made: a pool forgets
+    one whose user is cancelled in the wrong moment, and nobody would close it."""
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
-        self._pool = redis.asyncio.ConnectionPool.from_url(url, protocol=2, **options)
+        self._made: list[Any] = []
+        pool = redis.asyncio.ConnectionPool.from_url(url, protocol=2, **options)
+        make: Any = pool.make_connection
+
+        def making() -> Any:
+            connection = make()
+            self._made.append(connection)
+            return connection
+
+        pool.make_connection = making  # type: ignore[method-assign]
+        self._pool = pool
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
@@ -97,7 +108,7 @@ class LoopSession(RedisSession):
     async def close(self) -> None:
         try:
             await self._pool.disconnect()
-        except asyncio.CancelledError:
-            # The loop comes to its end, and has cancelled whatever runs: that comes once.
-            await self._pool.disconnect()
-            raise
+        finally:
+            # Also when the loop comes to its end, and has cancelled whatever runs.
+            for connection in self._made:
+                await connection.disconnect(nowait=True)

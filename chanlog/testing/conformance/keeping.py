@@ -114,7 +114,7 @@ class Keeping(Scenarios):
                 channel.publish_many(range(start, start + 20))
 
         writing = spawn(write)
-        reading = spawn(_follow, channel.subscribe(), count)
+        reading = spawn(_follow, channel.subscribe(after=-1), count)
         while not writing.done():
             harness.retain(log)
         writing.result()
