@@ -90,6 +90,11 @@ class Session(ABC):
     async def close(self) -> None:
         """Give it back."""
 
+    def drop(self) -> bool:
+        """Give it back at once, called by its loop and in no task, for a loop that comes to its end
+        finishes no task any more. ``False`` if that cannot be."""
+        return False
+
 
 class Engine(ABC):
     """An engine. From any thread; it holds nothing but what never changes."""

@@ -152,7 +152,7 @@ class Runner:
 
     def _close_session(self, loop: asyncio.AbstractEventLoop) -> None:
         living = self._sessions.pop(loop, None)
-        if living is not None:
+        if living is not None and not living.dropped():
             # Kept by what it runs on until it is done.
             task = loop.create_task(living.close())
             task.add_done_callback(lambda _: task)
@@ -193,6 +193,13 @@ class _Living:
         """Whether there will be no session."""
         session = self.session
         return session.done() and (session.cancelled() or session.exception() is not None)
+
+    def dropped(self) -> bool:
+        """Give the session back at once, if that can be."""
+        session = self.session
+        if not session.done() or self.failed:
+            return False
+        return session.result().drop()
 
     async def close(self) -> None:
         """Give the session back."""

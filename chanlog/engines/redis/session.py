@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from contextlib import suppress
 from time import sleep
 from typing import Any
 
@@ -112,3 +113,10 @@ class LoopSession(RedisSession):
             # Also when the loop comes to its end, and has cancelled whatever runs.
             for connection in self._made:
                 await connection.disconnect(nowait=True)
+
+    def drop(self) -> bool:
+        for connection in self._made:
+            # Outside of a task it only closes, and waits for nothing.
+            with suppress(StopIteration, RuntimeError):
+                connection.disconnect(nowait=True).send(None)
+        return True
