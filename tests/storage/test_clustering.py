@@ -14,6 +14,7 @@ import pytest
 import chanlog
 from chanlog.host import DiskFolder
 from chanlog.storage import clustered as segments
+from chanlog.storage import clustering
 from chanlog.storage.maintenance import maintain
 from chanlog.storage.snapshot import write_catalog
 
@@ -407,3 +408,22 @@ def test_a_handle_of_a_deleted_channel_keeps_no_segment(tmp_path):
         log.compact()
         gc.collect()
         assert segment() is None
+
+
+def test_a_log_that_is_being_closed_is_not_rewritten_to_its_end(tmp_path, monkeypatch):
+    """Closing waits for the segment under way, which may have a million channels."""
+    records = clustering.Writer.records
+
+    def closing(writer, *arguments):
+        records(writer, *arguments)
+        log._store.stopping = True
+
+    log = chanlog.open(tmp_path / "log", background=False)
+    log.channel("a").publish("x")
+    monkeypatch.setattr(clustering.Writer, "records", closing)
+    with pytest.raises(chanlog.LogClosed):
+        log.compact()
+    log.close()
+    assert not list((tmp_path / "log").glob("*.tmp"))
+    with chanlog.open(tmp_path / "log") as again:
+        assert list(again.channel("a").replay().data()) == ["x"]
