@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from .errors import Unsupported
+from .options import Retention
 
-__all__ = ["Capabilities"]
+__all__ = ["EMBEDDED", "NATS", "REDIS", "Capabilities"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,5 +43,35 @@ class Capabilities:
                 feature=feature,
             )
 
+    def need_retention(self, retention: Retention | None) -> None:
+        """Raise ``Unsupported`` unless the engine keeps every limit of ``retention``."""
+        for limit in () if retention is None else fields(retention):
+            if getattr(retention, limit.name) is not None and limit.name not in self.retention:
+                raise Unsupported(
+                    f"{self.engine} has no retention by {limit.name}; "
+                    "log.capabilities.retention has what it keeps",
+                    engine=self.engine,
+                    feature="retention",
+                )
+
 
 _FEATURES = frozenset(field.name for field in fields(Capabilities)) - {"engine"}
+
+EMBEDDED = Capabilities(
+    engine="embedded",
+    dense_offsets=True,
+    durable=True,
+    frames=True,
+    forks=True,
+    producers=True,
+    groups=True,
+    group_order=True,
+    compaction=True,
+    retention=frozenset({"age", "count", "bytes", "ttl", "expires_at"}),
+)
+
+# Both the engine and the double that imitates it. A server that syncs before it answers is durable.
+REDIS = replace(
+    EMBEDDED, engine="redis", durable=False, forks=False, retention=frozenset({"age", "count"})
+)
+NATS = replace(REDIS, engine="nats", frames=False)

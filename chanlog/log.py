@@ -7,14 +7,12 @@ import atexit
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from fnmatch import translate
 from pathlib import Path
-from re import compile as compile_pattern
 from typing import Any, Literal
 from weakref import WeakSet
 
-from .capabilities import Capabilities
-from .channels.channel import CAPABILITIES, EmbeddedChannel
+from .capabilities import EMBEDDED, Capabilities
+from .channels.channel import EmbeddedChannel
 from .channels.committing import Committer
 from .channels.following import Follower
 from .channels.frame import EmbeddedFrame
@@ -23,7 +21,7 @@ from .errors import InvalidOption, LogPermission
 from .host import Host, PathLike
 from .host.process import after_fork_in_child, before_exit
 from .interface import Frame, Log, Statistics
-from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name
+from .options import NO_RETENTION, Options, Retention, SyncPolicy, check_name, names_asked
 from .storage.applying import wake
 from .storage.clustered import ClusteredSegment
 from .storage.companions import BEHIND_COMPANIONS
@@ -168,7 +166,7 @@ class EmbeddedLog(Log):
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES
+        return EMBEDDED
 
     @property
     def path(self) -> Path | None:
@@ -187,16 +185,8 @@ class EmbeddedLog(Log):
         return EmbeddedChannel(self, self._store, self._committer, name, sender)
 
     def channels(self, *, prefix: str = "", pattern: str | None = None) -> Iterator[str]:
-        if not isinstance(prefix, str):
-            raise InvalidOption(f"prefix is a str, not {prefix!r}", option="prefix")
-        matches = compile_pattern(translate(pattern)).match if pattern is not None else None
-        # What a pattern begins with before its first special character narrows the search.
-        literal = pattern[: _literal_length(pattern)] if pattern is not None else ""
-        if not literal.startswith(prefix):
-            if not prefix.startswith(literal):
-                return iter(())
-            literal = prefix
-        return self._names(literal, matches)
+        asked = names_asked(prefix, pattern)
+        return iter(()) if asked is None else self._names(*asked)
 
     def _names(self, prefix: str, matches: Callable[[str], Any] | None) -> Iterator[str]:
         # The companions of consumer groups come first, and are nobody's business.
@@ -310,10 +300,6 @@ def _distance(segments: tuple[Any, ...], durable: int, tail: int) -> int:
             start = log_position(segment.first, 0)
             total += max(0, segment.tail - max(0, durable - start))
     return total if durable < tail else 0
-
-
-def _literal_length(pattern: str) -> int:
-    return min((pattern.index(c) for c in "*?[" if c in pattern), default=len(pattern))
 
 
 _open_logs: WeakSet[EmbeddedLog] = WeakSet()

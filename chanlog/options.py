@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import translate
 from math import isnan
 from typing import Any, Literal
 
@@ -17,6 +20,7 @@ __all__ = [
     "Retention",
     "SyncPolicy",
     "check_name",
+    "names_asked",
     "nanoseconds",
 ]
 
@@ -50,6 +54,24 @@ def check_name(name: object, what: str = "channel") -> str:
             name=name,
         )
     return name
+
+
+def names_asked(
+    prefix: object, pattern: str | None
+) -> tuple[str, Callable[[str], object] | None] | None:
+    """What all names begin with that ``Log.channels`` is asked for, and what they have to match
+    beside that; ``None`` if no name can. Raises ``InvalidOption``."""
+    if not isinstance(prefix, str):
+        raise InvalidOption(f"prefix is a str, not {prefix!r}", option="prefix")
+    if pattern is None:
+        return prefix, None
+    # What a pattern begins with before its first special character narrows the search.
+    literal = pattern[: min((pattern.index(c) for c in "*?[" if c in pattern), default=None)]
+    if not literal.startswith(prefix):
+        if not prefix.startswith(literal):
+            return None
+        literal = prefix
+    return literal, re.compile(translate(pattern)).match
 
 
 def nanoseconds(value: object, option: str) -> int:

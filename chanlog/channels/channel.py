@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from ..capabilities import Capabilities
 from ..errors import (
     ChanlogError,
     ChannelExists,
@@ -50,22 +49,9 @@ from .waking import Filter
 if TYPE_CHECKING:
     from .committing import Committer
 
-__all__ = ["CAPABILITIES", "EmbeddedChannel"]
+__all__ = ["EmbeddedChannel"]
 
 _METAS_MAX = 1024
-
-CAPABILITIES = Capabilities(
-    engine="embedded",
-    dense_offsets=True,
-    durable=True,
-    frames=True,
-    forks=True,
-    producers=True,
-    groups=True,
-    group_order=True,
-    compaction=True,
-    retention=frozenset({"age", "count", "bytes", "ttl", "expires_at"}),
-)
 
 
 class EmbeddedChannel(Channel):
@@ -277,25 +263,10 @@ class EmbeddedChannel(Channel):
         types: Iterable[str] | None = None,
         echo: bool = True,
     ) -> Subscription:
-        filter = self._filter(types, echo)
+        filter = Filter.asked(types, echo, self.sender, self.name)
         state = self.state
         offset = start_offset(self._store, state, after, last, since, live)
         return EmbeddedSubscription(self, self._store, state, offset, filter)
-
-    def _filter(self, types: Iterable[str] | None, echo: bool) -> Filter | None:
-        if not echo and self.sender is None:
-            raise InvalidOption(
-                "echo=False leaves out this handle's own messages, and it has no sender; use "
-                f"log.channel({self.name!r}, sender=...)",
-                option="echo",
-            )
-        if types is None:
-            return None if echo else Filter(None, self.sender)
-        chosen = frozenset((types,) if isinstance(types, str) else types)
-        for type in chosen:
-            if not isinstance(type, str):
-                raise InvalidOption(f"types are str, not {type!r}", option="types")
-        return Filter(chosen, None if echo else self.sender)
 
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         state = self.state

@@ -14,7 +14,7 @@ from ..storage.store import Store
 from ..storage.syncing import awaits_show, durable_end
 from .leasing import Lessors
 
-__all__ = ["describe"]
+__all__ = ["describe", "to_datetime"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,8 +48,8 @@ def describe(store: Store, lessors: Lessors, state: ChannelState) -> tuple[Chann
             start_offset=state.start_offset,
             end_offset=end,
             durable_offset=end if unseen else durable_end(store, state, end),
-            created=_to_datetime(state.created_ns) if state.id else None,
-            last=_to_datetime(state.time_ns) if has_messages else None,
+            created=to_datetime(state.created_ns) if state.id else None,
+            last=to_datetime(state.time_ns) if has_messages else None,
             retention=retention,
             cursors=dict(sorted(state.cursors.items())),
             producers={
@@ -74,6 +74,6 @@ def _groups(store: Store, lessors: Lessors, state: ChannelState) -> dict[str, Gr
         return {}
 
 
-def _to_datetime(time_ns: int) -> datetime:
+def to_datetime(time_ns: int) -> datetime:
     """Nanoseconds since 1970 as an aware ``datetime`` in UTC."""
     return _EPOCH + timedelta(microseconds=time_ns // 1000)

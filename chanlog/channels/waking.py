@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from asyncio.events import _get_running_loop
 from collections import deque
+from collections.abc import Iterable
 from threading import TIMEOUT_MAX, Lock, get_ident, main_thread
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from ..errors import InvalidOption
 from ..host import monotonic
 from ..storage.state import ChannelState
 from ..storage.store import Store
@@ -36,6 +38,26 @@ class Filter:
     def __init__(self, types: frozenset[str] | None, sender: str | None) -> None:
         self.types = types
         self.sender = sender
+
+    @classmethod
+    def asked(
+        cls, types: Iterable[str] | None, echo: bool, sender: str | None, channel: str
+    ) -> Filter | None:
+        """The filter that the arguments of ``Channel.subscribe`` ask for, if they ask for one.
+        ``sender`` is that of the handle. Raises ``InvalidOption``."""
+        if not echo and sender is None:
+            raise InvalidOption(
+                "echo=False leaves out this handle's own messages, and it has no sender; use "
+                f"log.channel({channel!r}, sender=...)",
+                option="echo",
+            )
+        if types is None:
+            return None if echo else cls(None, sender)
+        chosen = frozenset((types,) if isinstance(types, str) else types)
+        for type in chosen:
+            if not isinstance(type, str):
+                raise InvalidOption(f"types are str, not {type!r}", option="types")
+        return cls(chosen, None if echo else sender)
 
     def passes(self, type: str | None, sender: str | None) -> bool:
         """Whether a message of this type and sender passes."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..channels.describing import to_datetime
+from ..channels.group import terms_of
+from ..channels.starting import FROM_THE_FIRST, check_start
 from ..channels.waking import Filter
 from ..errors import InvalidOption
 from ..format.payload import pack, unpack
@@ -17,13 +20,13 @@ from .engine import Engine, Operation, State
 from .group import EngineGroup
 from .leasing import group_infos
 from .producer import EngineProducer
+from .refusals import deleted, unknown
 from .running import Runner
-from .subscription import EngineReplay, EngineSubscription, deleted, unknown
-from .wire import encode, encode_fields, to_us
+from .subscription import EngineReplay, EngineSubscription
+from .wire import encode, encode_fields
 
 if TYPE_CHECKING:
     from ..group import Group
-    from .log import EngineLog
 
 __all__ = ["EngineChannel"]
 
@@ -32,10 +35,7 @@ class EngineChannel(Channel):
     """A channel of an engine. ``life`` is the life of the channel that it stands for, learnt with
     the first answer of the engine: what was deleted and made anew is another channel."""
 
-    def __init__(
-        self, log: EngineLog, runner: Runner, engine: Engine, name: str, sender: str | None
-    ) -> None:
-        self._log = log
+    def __init__(self, runner: Runner, engine: Engine, name: str, sender: str | None) -> None:
         self._runner = runner
         self._engine = engine
         self._life = ""
@@ -199,50 +199,23 @@ class EngineChannel(Channel):
         echo: bool = True,
     ) -> Subscription:
         self._runner.check()
-        passing = self._filter(types, echo)
-        given = {"after": after, "last": last, "since": since, "live": live or None}
-        chosen = [option for option, value in given.items() if value is not None]
-        if len(chosen) > 1:
-            raise InvalidOption(
-                f"{' and '.join(chosen)} exclude each other; give one of them", option=chosen[1]
-            )
-        if not chosen:
+        passing = Filter.asked(types, echo, self.sender, self.name)
+        start = check_start(after, last, since, live)
+        if start == FROM_THE_FIRST:
             return self.reader(None, self._life, passing)
-        if after is not None:
-            _check_int(after, "after", -1)
-        if last is not None:
-            _check_int(last, "last", 0)
-        if since is not None:
-            time_us = to_us(since)
+        if start.since_ns is not None:
+            time_us = -(-start.since_ns // 1000)
             at = self._runner.run(lambda s: self._engine.since(s, self.name, time_us))
             return self.reader(at, self._life, passing)
         state = self.state()
-        if after is not None and after >= max(state.end, 0):
-            raise unknown(self.name, after, state.end)
         at = state.end
-        if after is not None:
-            at = after + 1
-        elif last is not None:
-            at = max(state.start, state.end - last)
+        if start.after is not None:
+            if start.after >= state.end:
+                raise unknown(self.name, start.after, state.end)
+            at = start.after + 1
+        elif start.last is not None:
+            at = max(state.start, state.end - start.last)
         return self.reader(at, state.life, passing)
-
-    def _filter(self, types: Iterable[str] | None, echo: bool) -> Filter | None:
-        chosen = None
-        if types is not None:
-            if isinstance(types, str):
-                raise InvalidOption(f"types is a set of str, not {types!r}", option="types")
-            chosen = frozenset(types)
-            if not all(isinstance(type, str) for type in chosen):
-                raise InvalidOption(f"types are str, not {types!r}", option="types")
-        if not echo and self.sender is None:
-            raise InvalidOption(
-                "echo=False leaves out what this handle sends, so it needs a sender: "
-                "log.channel(name, sender=...)",
-                option="echo",
-            )
-        if chosen is None and echo:
-            return None
-        return Filter(chosen, None if echo else self.sender)
 
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         for option, value in (("start", start), ("stop", stop)):
@@ -285,9 +258,8 @@ class EngineChannel(Channel):
         by_key: bool = False,
     ) -> Group:
         self._engine.capabilities.need("groups")
-        return EngineGroup(
-            self, self._runner, self._engine, name, lease, deliveries_max, dead_letter, by_key
-        )
+        terms = terms_of(self.name, lease, deliveries_max, dead_letter, by_key)
+        return EngineGroup(self, self._runner, self._engine, check_name(name, "group"), terms)
 
     # State.
 
@@ -309,8 +281,8 @@ class EngineChannel(Channel):
             start_offset=state.start,
             end_offset=state.end,
             durable_offset=state.end if is_durable else state.start,
-            created=_to_datetime(state.created_us) if state.life else None,
-            last=_to_datetime(state.time_us) if state.end else None,
+            created=to_datetime(state.created_us * 1000) if state.life else None,
+            last=to_datetime(state.time_us * 1000) if state.end else None,
             retention=retention,
             cursors=dict(sorted(state.cursors.items())),
             producers=dict(sorted(state.producers.items())),
@@ -318,15 +290,8 @@ class EngineChannel(Channel):
         )
 
     def _configuring(self, retention: Retention | None) -> Operation:
+        self._engine.capabilities.need_retention(retention)
         record = {} if retention is None else retention.as_record()
-        for limit in record:
-            option = limit.removesuffix("_ns")
-            if option not in self._engine.capabilities.retention:
-                raise InvalidOption(
-                    f"{self._engine.capabilities.engine} keeps no retention by {option}; "
-                    "log.capabilities.retention has what it keeps",
-                    option=option,
-                )
         return self.operation("configure", value=pack(record) if record else b"")
 
     def configure(self, retention: Retention | None) -> None:
@@ -382,7 +347,3 @@ def _check_int(value: Any, option: str, least: int) -> int:
 
 def _check_expect(expect: Any) -> int | None:
     return None if expect is None else _check_int(expect, "expect", 0)
-
-
-def _to_datetime(time_us: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time_us)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..capabilities import Capabilities
 
-__all__ = ["Engine", "Operation", "Page", "Session", "State"]
+__all__ = ["Engine", "Operation", "Page", "Session", "State", "Watch"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +79,15 @@ class Page(NamedTuple):
     bodies: Sequence[bytes]
 
 
+class Watch(NamedTuple):
+    """What a consumer of a group waits for beside messages: another ``revision`` than it has seen;
+    and the end of the channel only if it has not ``ended`` for it yet."""
+
+    name: str
+    revision: int
+    ended: bool
+
+
 class Session(ABC):
     """A connection (or a pool of them) of one event loop, or one whose calls block."""
 
@@ -97,10 +106,15 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """An engine. From any thread; it holds nothing but what never changes."""
+    """An engine. From any thread; once it is prepared it holds nothing that changes."""
 
     capabilities: Capabilities
     message_bytes_max: int
+
+    @abstractmethod
+    async def prepare(self, session: Any) -> None:
+        """Called once, before anything else: learn what the server can, make what has to be there.
+        Raises ``Disconnected``."""
 
     @abstractmethod
     def blocking(self) -> Session | None:
@@ -116,10 +130,11 @@ class Engine(ABC):
         """Do all of it, or raise and do nothing. One result for each operation:
 
         publish: the first offset, or one offset for each body of a producer; end: the end offset;
-        trim: the start offset; commit: ``None``; produce: the next sequence; regroup: whether the
-        revision was the expected one; delete, configure: ``None``.
+        trim: the start offset; produce: the next sequence; regroup: the new revision; delete: the
+        life that ended, or ""; commit, configure: nothing that matters.
 
-        Raises what ``Channel`` documents. A retry after a lost connection does not do it again.
+        Raises what ``Channel`` documents, and ``Conflict`` for a regroup that expected another
+        revision. A retry after a lost connection does not do it again.
         """
 
     @abstractmethod
@@ -133,11 +148,11 @@ class Engine(ABC):
 
     @abstractmethod
     async def wait(
-        self, session: Any, channel: str, at: int, life: str, group: tuple[str, int] | None
+        self, session: Any, channel: str, at: int, life: str, group: Watch | None = None
     ) -> Page | None:
         """Wait, by the engine's own means, until something happened that a reader at ``at`` has to
-        look at: a message, an end, another life than ``life``, or, with ``group``, another
-        revision of that group than the given one. For ever. Returns the page if it has it."""
+        look at: a message, an end, another life than ``life``, or whatever ``group`` watches for.
+        For ever. Returns the page if it has it."""
 
     @abstractmethod
     async def since(self, session: Any, channel: str, time_us: int) -> int:
@@ -145,7 +160,8 @@ class Engine(ABC):
 
     @abstractmethod
     async def names(self, session: Any, prefix: str, after: str, count: int) -> list[str]:
-        """Up to ``count`` names of channels behind ``after``, sorted."""
+        """``count`` names of channels behind ``after``, sorted; another number of them if these
+        are all."""
 
     @abstractmethod
     async def retain(self, session: Any) -> None:

@@ -9,11 +9,11 @@ from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..channels.group import delay_nanoseconds, terms_of
+from ..channels.group import delay_nanoseconds
+from ..channels.leasing import Terms
 from ..channels.subscription import check_timeout
 from ..errors import EndOfChannel, HandleClosed, LeaseLost
 from ..group import Delivery, Group, GroupInfo
-from ..options import check_name
 from .leasing import Lease, Lessor, Look
 from .subscription import watched
 
@@ -105,13 +105,8 @@ class EngineGroup(Group):
         runner: Runner,
         engine: Engine,
         name: str,
-        lease: Any,
-        deliveries_max: Any,
-        dead_letter: Any,
-        by_key: Any,
+        terms: Terms,
     ) -> None:
-        check_name(name, "group")
-        terms = terms_of(channel.name, lease, deliveries_max, dead_letter, by_key)
         self._channel = channel
         self._runner = runner
         self._engine = engine
@@ -139,7 +134,7 @@ class EngineGroup(Group):
     def _wait(self, look: Look) -> Future[Any]:
         engine, name = self._engine, self._channel.name
         waiting: Future[Any] = self._runner.begin(
-            lambda s: engine.wait(s, name, look.at, look.life, (self.name, look.revision))
+            lambda s: engine.wait(s, name, look.at, look.life, look.watch)
         )
         self._waiting.add(waiting)
         if self._closed:

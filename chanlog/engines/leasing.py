@@ -20,9 +20,8 @@ from ..format.payload import pack, unpack
 from ..group import GroupInfo, dead_letter_headers
 from ..host import Host
 from ..message import Message
-from .engine import Engine, Operation, State
-from .refusals import Conflict
-from .subscription import deleted
+from .engine import Engine, Operation, State, Watch
+from .refusals import Conflict, deleted
 from .wire import decode, encode, encode_fields
 
 if TYPE_CHECKING:
@@ -45,14 +44,15 @@ class Lease(NamedTuple):
 
 class Look(NamedTuple):
     """What a consumer has found: a lease; or in how many nanoseconds to look again at the latest;
-    or that all is ``over``. And what to wait for: beyond ``at``, or another ``revision``."""
+    or that all is ``over``. And what to wait for: beyond ``at`` in a ``life`` of the channel, or
+    what there is to ``watch``."""
 
     lease: Lease | None
     wait_ns: int | None
     over: bool
     at: int
-    revision: int
     life: str
+    watch: Watch
 
 
 @dataclass(slots=True)
@@ -143,13 +143,24 @@ class Lessor:
             if isinstance(found, Message):
                 lease = await self._hand_out(session, kept, found)
                 if lease is not None:
-                    return Look(lease, None, False, kept.group.next, kept.revision, kept.life)
+                    return self._look(kept, lease=lease)
             elif found is not None:
                 self._last = kept
                 if is_new:
                     return found
                 # Others may have done something since it was looked at last.
                 is_new = True
+
+    def _look(
+        self,
+        kept: _Kept,
+        lease: Lease | None = None,
+        wait_ns: int | None = None,
+        over: bool = False,
+        ended: bool = False,
+    ) -> Look:
+        watch = Watch(self.name, kept.revision, ended)
+        return Look(lease, wait_ns, over, kept.group.next, kept.life, watch)
 
     async def _find(self, session: Any, kept: _Kept) -> Message | Look | None:
         """The next message; or what to wait for; or ``None`` to look again."""
@@ -185,7 +196,7 @@ class Lessor:
                 due_ns = group.next_due(now)
                 over = page.ended and group.is_done(page.end)
                 wait_ns = None if due_ns is None else due_ns - now
-                return Look(None, wait_ns, over, group.next, kept.revision, kept.life)
+                return self._look(kept, wait_ns=wait_ns, over=over, ended=page.ended)
 
     async def _hand_out(self, session: Any, kept: _Kept, message: Message) -> Lease | None:
         group, terms = kept.group, self._terms
@@ -229,7 +240,7 @@ class Lessor:
         """The message is done with."""
         while (kept := await self._claimed(session, lease)) is not None:
             kept.group.done(lease.message.offset)
-            if await self._store(session, kept, tell=True):
+            if await self._store(session, kept, tell=_has_freed(kept.group)):
                 return
 
     async def nak(self, session: Any, lease: Lease, delay_ns: int) -> None:
@@ -291,6 +302,12 @@ class Lessor:
             except Conflict:
                 continue
             return
+
+
+def _has_freed(group: GroupState) -> bool:
+    """Whether those who wait have to look again after a message was done with: others of its key
+    may be delivered now, or all may be over."""
+    return bool(group.passed) or not group.entries
 
 
 def _is_met(group: GroupState, offset: int) -> bool:

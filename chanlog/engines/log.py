@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from fnmatch import translate
-from re import compile as compile_pattern
+from collections.abc import AsyncIterator, Callable, Iterator
 from weakref import WeakSet
 
 from ..capabilities import Capabilities
-from ..errors import InvalidOption
 from ..host.process import before_exit
 from ..interface import Frame, Log, Statistics
-from ..options import check_name
+from ..options import check_name, names_asked
 from .channel import EngineChannel
 from .engine import Engine
 from .frame import EngineFrame
-from .running import Result, Runner, Work
+from .running import Runner, Work
 
 __all__ = ["EngineLog"]
 
@@ -30,45 +27,47 @@ class EngineLog(Log):
         self._engine = engine
         self._runner = Runner(engine)
         _logs.add(self)
+        try:
+            self._runner.run(engine.prepare)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities
-
-    def run(self, work: Work[Result]) -> Result:
-        """Run a coroutine of the engine, blocking this thread."""
-        return self._runner.run(work)
 
     def channel(self, name: str, *, sender: str | None = None) -> EngineChannel:
         self._runner.check()
         check_name(name)
         if sender is not None:
             check_name(sender, "sender")
-        return EngineChannel(self, self._runner, self._engine, name, sender)
+        return EngineChannel(self._runner, self._engine, name, sender)
 
     def channels(self, *, prefix: str = "", pattern: str | None = None) -> Iterator[str]:
-        if not isinstance(prefix, str):
-            raise InvalidOption(f"prefix is a str, not {prefix!r}", option="prefix")
-        matches = compile_pattern(translate(pattern)).match if pattern is not None else None
-        after = ""
-        while names := self._runner.run(
-            lambda s, after=after: self._engine.names(s, prefix, after, _NAMES_AT_ONCE)  # type: ignore[misc]
-        ):
-            after = names[-1]
+        asked = names_asked(prefix, pattern)
+        return iter(()) if asked is None else self._names(*asked)
+
+    def _names(self, prefix: str, matches: Callable[[str], object] | None) -> Iterator[str]:
+        after, count = "", _NAMES_AT_ONCE
+        while count == _NAMES_AT_ONCE:
+            names = self._runner.run(self._behind(prefix, after))
             yield from names if matches is None else filter(matches, names)
+            after, count = names[-1] if names else "", len(names)
 
     async def achannels(
         self, *, prefix: str = "", pattern: str | None = None
     ) -> AsyncIterator[str]:
-        matches = compile_pattern(translate(pattern)).match if pattern is not None else None
-        after = ""
-        while names := await self._runner.arun(
-            lambda s, after=after: self._engine.names(s, prefix, after, _NAMES_AT_ONCE)  # type: ignore[misc]
-        ):
-            after = names[-1]
-            for name in names:
-                if matches is None or matches(name):
-                    yield name
+        asked = names_asked(prefix, pattern)
+        after, count = "", 0 if asked is None else _NAMES_AT_ONCE
+        while asked is not None and count == _NAMES_AT_ONCE:
+            names = await self._runner.arun(self._behind(asked[0], after))
+            for name in names if asked[1] is None else filter(asked[1], names):
+                yield name
+            after, count = names[-1] if names else "", len(names)
+
+    def _behind(self, prefix: str, after: str) -> Work[list[str]]:
+        return lambda s: self._engine.names(s, prefix, after, _NAMES_AT_ONCE)
 
     def atomic(self, *, durable: bool = False) -> Frame:
         self._runner.check()
@@ -77,11 +76,14 @@ class EngineLog(Log):
             self._engine.capabilities.need("durable")
         return EngineFrame(self.channel, self._runner, self._engine)
 
+    # What a durable engine has answered is durable.
+
     def sync(self) -> None:
         self._runner.check()
+        self._engine.capabilities.need("durable")
 
     async def async_(self) -> None:
-        self._runner.check()
+        self.sync()
 
     def compact(self) -> None:
         self._runner.run(self._engine.retain)
@@ -103,7 +105,7 @@ class EngineLog(Log):
 
     def __del__(self) -> None:
         runner = getattr(self, "_runner", None)
-        if runner is not None and not runner.closed:
+        if runner is not None and not runner.closed and not runner.forked:
             warnings.warn(f"unclosed log {self!r}", ResourceWarning, source=self, stacklevel=2)
             self.close()
 

@@ -10,6 +10,7 @@ from ..errors import (
     ChannelDeleted,
     ChannelEnded,
     CommitBehind,
+    OffsetTrimmed,
     ProducerFenced,
     SequenceExpired,
     SequenceGap,
@@ -17,7 +18,7 @@ from ..errors import (
     UnknownOffset,
 )
 
-__all__ = ["Conflict", "refuse"]
+__all__ = ["Conflict", "deleted", "refuse", "trimmed", "unknown"]
 
 
 class Conflict(ChanlogError):
@@ -29,7 +30,8 @@ def refuse(word: str, facts: list[Any]) -> NoReturn:
     raise _REFUSALS[word](*facts)
 
 
-def _deleted(channel: str) -> ChanlogError:
+def deleted(channel: str) -> ChannelDeleted:
+    """A channel is gone, or is another one by now."""
     return ChannelDeleted(
         f"{channel!r} was deleted; open the channel again to begin a new one", channel=channel
     )
@@ -53,7 +55,18 @@ def _expected(channel: str, expected: int, end: int) -> ChanlogError:
     )
 
 
-def _unknown(channel: str, offset: int, end: int) -> ChanlogError:
+def trimmed(channel: str, offset: int, start: int) -> OffsetTrimmed:
+    """Messages are gone."""
+    return OffsetTrimmed(
+        f"the message at {offset} of {channel!r} was trimmed; it starts at {start} now",
+        channel=channel,
+        offset=offset,
+        start_offset=start,
+    )
+
+
+def unknown(channel: str, offset: int, end: int) -> UnknownOffset:
+    """An offset lies behind the end."""
     return UnknownOffset(
         f"the offset {offset} of {channel!r} lies in the future; it ends at {end}",
         channel=channel,
@@ -111,10 +124,10 @@ def _conflict() -> ChanlogError:
 
 
 _REFUSALS: dict[str, Callable[..., ChanlogError]] = {
-    "deleted": _deleted,
+    "deleted": deleted,
     "ended": _ended,
     "expected": _expected,
-    "unknown": _unknown,
+    "unknown": unknown,
     "behind": _behind,
     "fenced": _fenced,
     "gap": _gap,

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from ..errors import ForkedProcess, LogClosed
 from ..host.process import after_fork_in_child
@@ -47,16 +46,24 @@ class Runner:
         self._blocking = engine.blocking()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Living] = WeakKeyDictionary()
+        # Sessions that are being given back, for a loop keeps no task by itself.
+        self._ending: set[asyncio.Task[None]] = set()
+        # Each forgotten when its loop ends: a session keeps its loop, so it cannot be held weakly.
+        self._sessions: dict[asyncio.AbstractEventLoop, _Living] = {}
 
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
         return self._closed
 
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that made it."""
+        return self._forks != _forks
+
     def check(self) -> None:
         """Raise ``LogClosed`` or ``ForkedProcess``."""
-        if self._forks != _forks:
+        if self.forked:
             raise ForkedProcess(
                 "this log was connected before os.fork() and is used in the child; "
                 "connect after the fork"
@@ -118,7 +125,11 @@ class Runner:
         loop = asyncio.get_running_loop()
         living = self._sessions.get(loop)
         if living is None or living.failed:
-            living = self._sessions[loop] = _Living(self._engine)
+            for other in list(self._sessions):
+                # It was closed without being brought to its end.
+                if other.is_closed():
+                    self._sessions.pop(other, None)
+            living = self._sessions[loop] = _Living(self._engine, self._sessions)
         return await asyncio.shield(living.session)
 
     def close(self) -> None:
@@ -128,17 +139,22 @@ class Runner:
                 return
             self._closed = True
             own, thread = self._loop, self._thread
-        if self._forks != _forks:
+        if self.forked:
             return
         for loop in list(self._sessions):
             if loop is not own and not loop.is_closed():
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._close_session, loop)
         if own is not None and thread is not None:
-            asyncio.run_coroutine_threadsafe(self._end(), own).result()
-            own.call_soon_threadsafe(own.stop)
-            thread.join()
-            own.close()
+            ending = asyncio.run_coroutine_threadsafe(self._end(), own)
+            if threading.current_thread() is thread:
+                # The collector has found the log in that very thread, which cannot wait for itself.
+                ending.add_done_callback(lambda _: own.stop())
+            else:
+                ending.result()
+                own.call_soon_threadsafe(own.stop)
+                thread.join()
+                own.close()
         if self._blocking is not None:
             with suppress(StopIteration):
                 self._blocking.close().send(None)
@@ -153,9 +169,9 @@ class Runner:
     def _close_session(self, loop: asyncio.AbstractEventLoop) -> None:
         living = self._sessions.pop(loop, None)
         if living is not None and not living.dropped():
-            # Kept by what it runs on until it is done.
             task = loop.create_task(living.close())
-            task.add_done_callback(lambda _: task)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def _end(self) -> None:
         """In the log's own loop: end all that waits there."""
@@ -176,16 +192,19 @@ class _Living:
     session is given back with its loop, though its log goes on in others.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._generator = self._live(engine)
+    def __init__(self, engine: Engine, sessions: dict[asyncio.AbstractEventLoop, _Living]) -> None:
+        self._generator = self._live(engine, sessions)
         self.session: asyncio.Future[Session] = asyncio.ensure_future(anext(self._generator))
 
     @staticmethod
-    async def _live(engine: Engine) -> AsyncGenerator[Session, None]:
+    async def _live(
+        engine: Engine, sessions: dict[asyncio.AbstractEventLoop, _Living]
+    ) -> AsyncGenerator[Session, None]:
         session = await engine.session()
         try:
             yield session
         finally:
+            sessions.pop(asyncio.get_running_loop(), None)
             await session.close()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future, wait
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,34 +19,17 @@ from ..errors import (
     HandleClosed,
     InvalidOption,
     OffsetTrimmed,
-    UnknownOffset,
 )
 from ..interface import Replay, Subscription
 from ..message import Message
 from .engine import Engine, Page
+from .refusals import deleted, trimmed, unknown
 from .running import Runner
 from .wire import decode
 
-__all__ = ["EngineReplay", "EngineSubscription", "deleted", "unknown", "watched"]
+__all__ = ["EngineReplay", "EngineSubscription", "watched"]
 
 PAGE_COUNT = 500
-
-
-def trimmed(channel: str, offset: int, start: int) -> OffsetTrimmed:
-    """The error for messages that are gone."""
-    return OffsetTrimmed(
-        f"the message at {offset} of {channel!r} was trimmed; it starts at {start} now",
-        channel=channel,
-        offset=offset,
-        start_offset=start,
-    )
-
-
-def deleted(channel: str) -> ChannelDeleted:
-    """The error for a channel that is gone, or is another one by now."""
-    return ChannelDeleted(
-        f"{channel!r} was deleted; open the channel again to begin a new one", channel=channel
-    )
 
 
 class EngineSubscription(Subscription):
@@ -65,7 +48,6 @@ class EngineSubscription(Subscription):
         at: int | None,
         life: str,
         filter: Filter | None,
-        page_count: int = PAGE_COUNT,
     ) -> None:
         self._runner = runner
         self._engine = engine
@@ -74,7 +56,6 @@ class EngineSubscription(Subscription):
         self._at = at
         self._life = life
         self._filter = filter
-        self._page_count = page_count
         self._buffer: deque[Message] = deque()
         self._error: Exception | None = None
         self._closed = False
@@ -104,17 +85,14 @@ class EngineSubscription(Subscription):
             if self._waiting is None and self._absorb(self._runner.run(self._page)):
                 continue
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            if left == 0 and not (self._waiting is not None and self._waiting.done()):
+            if left == 0 and self._waiting is None:
                 return None
-            try:
-                self._wait().result(left)
-            except TimeoutError:
+            waiting = self._wait()
+            done, _ = wait([waiting], left)
+            if not done:
                 return None
-            except CancelledError:
+            if waiting.cancelled():
                 self._check()
-                raise
-            except Exception as error:
-                self._error = error
             self._look_at_waited()
 
     async def aget(self, timeout: float | None = None) -> Message | None:
@@ -126,9 +104,9 @@ class EngineSubscription(Subscription):
             if self._waiting is None and self._absorb(await self._runner.arun(self._page)):
                 continue
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            waiting = self._wait()
-            if left == 0 and not waiting.done():
+            if left == 0 and self._waiting is None:
                 return None
+            waiting = self._wait()
             if not waiting.done():
                 # ``wait`` leaves what it waits for alone when it is cancelled, or when time is up.
                 done, _ = await asyncio.wait([watched(waiting)], timeout=left)
@@ -160,14 +138,14 @@ class EngineSubscription(Subscription):
         return None
 
     def _page(self, session: Any) -> Any:
-        return self._engine.page(session, self._channel, self._at or 0, self._page_count)
+        return self._engine.page(session, self._channel, self._at or 0, PAGE_COUNT)
 
     def _wait(self) -> Future[Page | None]:
         """The wait that runs, begun if there is none."""
         if self._waiting is None:
             engine, channel, at, life = self._engine, self._channel, self._at or 0, self._life
             self._waiting = self._runner.begin(
-                lambda session: engine.wait(session, channel, at, life, None)
+                lambda session: engine.wait(session, channel, at, life)
             )
             if self._closed:
                 self._waiting.cancel()
@@ -281,15 +259,6 @@ class EngineSubscription(Subscription):
 
     def __repr__(self) -> str:
         return f"<Subscription of {self._channel!r} at {self.offset}>"
-
-
-def unknown(channel: str, offset: int, end: int) -> UnknownOffset:
-    return UnknownOffset(
-        f"the offset {offset} of {channel!r} lies in the future; it ends at {end}",
-        channel=channel,
-        offset=offset,
-        end_offset=end,
-    )
 
 
 def watched(waiting: Future[Any]) -> asyncio.Future[None]:

@@ -11,22 +11,16 @@ that an engine can put it there: it is the engine that says when something was p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from ..channels.encoding import check_meta, too_large
-from ..errors import FormatError, InvalidOption
+from ..errors import FormatError
 from ..format.payload import pack, unpack
 from ..message import Message
 
-__all__ = ["Fields", "decode", "encode", "encode_fields", "to_us"]
+__all__ = ["decode", "encode", "encode_fields"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS_MAX = 6
-_NONE = b"\xc0"
-
-
-Fields = tuple[Any, Any, Any, Any]
 
 
 def encode_fields(
@@ -58,16 +52,3 @@ def decode(offset: int, body: bytes) -> Message:
         raise FormatError(f"what the engine has at offset {offset} is not a message of chanlog")
     time_us, *rest = fields
     return Message(offset, time_us * 1000, *rest)
-
-
-def to_us(since: Any) -> int:
-    """A time given as an aware ``datetime`` or in nanoseconds, in microseconds, rounded up."""
-    if isinstance(since, datetime) and since.tzinfo is not None:
-        delta = since - _EPOCH
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-    if isinstance(since, int) and not isinstance(since, bool):
-        return -(-since // 1000)
-    raise InvalidOption(
-        f"since is a datetime with a timezone, or nanoseconds since 1970, not {since!r}",
-        option="since",
-    )

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,7 +90,7 @@ class Server(ABC):
             with self._reach() as connection:
                 connection.settimeout(1.0)
                 return self._greets(connection)
-        except (OSError, ValueError):
+        except OSError:
             return False
 
     @abstractmethod
@@ -151,9 +151,10 @@ class NatsServer(Server):
         self.url = f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self._port = 0
         for old in self.folder.glob("nats-server_*.ports"):
             old.unlink()
+        # Not before: clients that look for the server meanwhile would read the old one again.
+        self._port = 0
         super().start()
 
     def _arguments(self) -> list[str]:
@@ -173,9 +174,10 @@ class NatsServer(Server):
 
     def _chosen_port(self) -> int:
         for written in self.folder.glob("nats-server_*.ports"):
-            # Half of it is no JSON, a ValueError: the server has not said it yet, then.
-            (address, *_) = json.loads(written.read_text())["nats"]
-            return int(address.rpartition(":")[2])
+            # Half of it is no JSON: the server has not said it yet, then.
+            with suppress(ValueError):
+                (address, *_) = json.loads(written.read_text())["nats"]
+                return int(address.rpartition(":")[2])
         raise ConnectionRefusedError("nats-server has not said yet on which port it listens")
 
     def _greets(self, connection: socket.socket) -> bool:

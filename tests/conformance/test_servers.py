@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,25 @@ def test_nats_keeps_what_it_acknowledged(nats: ServerHarness, ending: str) -> No
     assert asyncio.run(with_stream("publish")) == 1
     getattr(nats, ending)()
     assert asyncio.run(with_stream("look")) == 1
+
+
+def test_clients_that_look_for_a_server_while_it_is_away(nats: ServerHarness) -> None:
+    """A client that came while the server wrote where it listens ended the proxy, and one that came
+    a moment before had all others sent to where the server had been."""
+    server = nats.server
+    (folder,) = {written.parent for written in server.folder.glob("nats-server_*.ports")}
+    server.kill()
+    for written in folder.glob("nats-server_*.ports"):
+        written.write_text('{"nats": ["nats://127')
+    server._port = 0
+    with pytest.raises(ConnectionRefusedError):
+        server._reach()
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as early:
+            early.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert early.recv(1) == b""
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port)) as late:
+        late.settimeout(5)
+        assert late.recv(4) == b"INFO"

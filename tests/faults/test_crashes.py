@@ -58,7 +58,7 @@ def test_what_was_acknowledged_may_be_lost(make):
 
 
 def test_what_was_made_durable_is_never_lost(make):
-    faults = make("redis", sync="os")
+    faults = make("kafka", sync="os")
     channel = faults.log.channel("a")
     for data in "ab":
         channel.publish(data)

@@ -7,11 +7,8 @@ import asyncio
 import pytest
 
 import chanlog
-from chanlog.channels.channel import CAPABILITIES
 
 from ..support import LIMIT, run, spawn
-
-pytestmark = pytest.mark.skipif(not CAPABILITIES.groups, reason="the embedded log has no groups")
 
 
 def test_a_lease_ends_when_told_to(make, face, clock):

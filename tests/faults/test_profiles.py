@@ -97,7 +97,6 @@ def test_it_can_what_the_engine_can(log):
         lambda: channel.producer("p").publish(1, durable=True),
         lambda: channel.cursor("c").commit(0, durable=True),
         lambda: channel.configure(chanlog.Retention(bytes=100)),
-        redis.compact,
         lambda: kafka.channel("a").configure(
             chanlog.Retention(expires_at=datetime(2040, 1, 1, tzinfo=UTC))
         ),

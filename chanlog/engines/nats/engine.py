@@ -19,7 +19,7 @@ from typing import Any
 
 import msgpack
 
-from ...capabilities import Capabilities
+from ...capabilities import NATS
 from ...errors import ChanlogError, InvalidOption, MessageTooLarge
 from ...format.payload import unpack
 from ..engine import Operation
@@ -58,34 +58,15 @@ def connect(
         raise InvalidOption(
             f"prefix is made of letters, digits, - and _, not {prefix!r}", option="prefix"
         )
-    engine = NatsEngine(url, prefix, timeout, message_bytes_max, options)
-    log = EngineLog(engine)
-    try:
-        log.run(engine.prepare)
-    except BaseException:
-        log.close()
-        raise
-    return log
+    return EngineLog(NatsEngine(url, prefix, timeout, message_bytes_max, options))
 
 
 class NatsEngine(NatsReader):
     """What an engine does, on NATS JetStream. From any thread."""
 
-    capabilities = Capabilities(
-        engine="nats",
-        dense_offsets=True,
-        durable=False,
-        frames=False,
-        forks=False,
-        producers=True,
-        groups=True,
-        group_order=True,
-        compaction=True,
-        retention=frozenset({"age", "count"}),
-    )
+    capabilities = NATS
 
     async def prepare(self, session: NatsSession) -> None:
-        """Make the streams, if they are not there."""
         self.message_bytes_max = min(
             self.message_bytes_max, session.client.max_payload - _HEADERS_BYTES
         )
@@ -118,12 +99,13 @@ class NatsEngine(NatsReader):
             return await self._regroup(session, operation)
         async with session.locks.setdefault(operation.channel, asyncio.Lock()):
             chain, link, result = await self._change(session, operation)
-        if operation.kind == "delete" and link is not None:
+        if operation.kind == "delete" and chain.seq and not chain.life:
+            # Also what somebody has left who died on the way.
             await self._forget(session, operation.channel)
         elif operation.kind == "trim" and link is not None:
             await self._purge(session, operation.channel, chain)
         elif link is not None and chain.retention:
-            await self._retain(session, operation.channel, chain, slack=True)
+            await self._retain(session, operation.channel, chain, link.first)
         return chain.life, result
 
     async def _change(
@@ -164,7 +146,9 @@ class NatsEngine(NatsReader):
                 await asyncio.sleep(random() * _JITTER_SECONDS)
                 is_new = True
                 continue
-            behind = await self.chain(session, channel) if was_there else _at(link.chain, seq)
+            behind = replace(link.chain, seq=seq)
+            if was_there:
+                behind = await self.chain(session, channel)
             self.learn(session, channel, behind)
             return behind, link, result
 
@@ -277,25 +261,23 @@ class NatsEngine(NatsReader):
         for name in await self.names(session, "", "", 0):
             chain = await self.chain(session, name)
             if chain.retention:
-                await self._retain(session, name, chain, slack=False)
+                await self._retain(session, name, chain)
 
     async def _retain(
-        self, session: NatsSession, channel: str, chain: Chain, *, slack: bool
+        self, session: NatsSession, channel: str, chain: Chain, first: int | None = None
     ) -> None:
-        """Trim what retention lets go. With ``slack`` only when it is worth the requests."""
+        """Trim what retention lets go. Behind a publish at ``first`` only if it is worth the
+        requests: enough is to go, or enough has come since it was looked for."""
         limits = unpack(chain.retention)
         start, stored = chain.start, chain.end - chain.start
-        count = limits.get("count")
-        if count is not None and (not slack or stored > count + max(_SLACK_MIN, count // 8)):
-            start = max(start, chain.end - count)
-        age_ns = limits.get("age_ns")
-        if age_ns is not None and (not slack or chain.end % _SLACK_MIN == 0):
+        count, age_ns = limits.get("count"), limits.get("age_ns")
+        if count is not None:
+            slack = 0 if first is None else max(_SLACK_MIN, count // 8)
+            if stored > count + slack:
+                start = max(start, chain.end - count)
+        if age_ns is not None and (first is None or first // _SLACK_MIN != chain.end // _SLACK_MIN):
             oldest = (self.clock() - age_ns) // 1000
             start = max(start, await self.since(session, channel, oldest))
         if start > chain.start:
             with suppress(ChanlogError):
                 await self._apply(session, Operation(kind="trim", channel=channel, before=start))
-
-
-def _at(chain: Chain, seq: int) -> Chain:
-    return replace(chain, seq=seq)

@@ -10,20 +10,19 @@ from urllib.parse import quote, unquote
 
 import msgpack
 
-from ...errors import Disconnected
 from ...format.payload import unpack
 from ...host import Host
-from ..engine import Engine, Page, State
+from ..engine import Engine, Page, State, Watch
+from ..trying import Trying
 from .deciding import NOTHING, Chain, Link, read_link
 from .session import LOST, NatsSession, Reading
 
-__all__ = ["NatsReader", "token"]
+__all__ = ["NatsReader", "name_in", "token"]
 
 Result = TypeVar("Result")
 
 _WAIT_SECONDS = 5.0
-_BACKOFF_SECONDS_MIN = 0.01
-_BACKOFF_SECONDS_MAX = 0.5
+_PAUSE_SECONDS = 0.01
 _READINGS_MAX = 256
 _CHAINS_MAX = 10_000
 _LINKS_MAX = 256
@@ -38,6 +37,7 @@ class NatsReader(Engine):
         self, url: str, prefix: str, timeout: float, bytes_max: int, options: dict[str, Any]
     ) -> None:
         self._url = url
+        self._trying = Trying("nats", url.rpartition("@")[2], timeout, LOST)
         self.stream = prefix
         self.kept_stream = f"{prefix}-kept"
         self._timeout = timeout
@@ -53,8 +53,6 @@ class NatsReader(Engine):
             None, lambda: NatsSession.open(self._url, self._timeout, self._options), certain=True
         )
 
-    # Trying again.
-
     async def attempt(
         self,
         session: NatsSession | None,
@@ -62,28 +60,14 @@ class NatsReader(Engine):
         *,
         certain: bool,
     ) -> Result:
-        """Do ``work`` until it comes to its end, or time is up. ``certain`` says that nothing has
-        happened then."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._timeout, _BACKOFF_SECONDS_MIN
-        while True:
-            try:
-                return await work()
-            except LOST as error:
-                if session is not None and session.client.is_closed:
-                    # By us: whoever runs this knows.
-                    raise
-                if loop.time() >= deadline:
-                    sure = "Nothing was done" if certain else "What was asked may have been done"
-                    raise Disconnected(
-                        f"the NATS server at {self._url.rpartition('@')[2]} did not answer for "
-                        f"{self._timeout:g} seconds: {error or type(error).__name__}. {sure}; try "
-                        "again when it is there",
-                        engine="nats",
-                        happened=False if certain else None,
-                    ) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
+        """Do ``work``, again and again while the server is away. ``certain`` says that it changes
+        nothing. Raises ``Disconnected``."""
+
+        def over() -> bool:
+            # Closed by us: whoever runs this knows.
+            return session is not None and session.client.is_closed
+
+        return await self._trying.attempt(work, asyncio.sleep, certain=certain, over=over)
 
     def learn(self, session: NatsSession, channel: str, chain: Chain) -> None:
         chains = session.chains
@@ -175,25 +159,34 @@ class NatsReader(Engine):
         return best
 
     async def page(self, session: NatsSession, channel: str, at: int, count: int) -> Page:
-        key = (channel, at)
-        reading = session.readings.pop(key, None)
-        if reading is None:
+        return (await self._look(session, channel, at, count))[0]
+
+    async def _look(
+        self, session: NatsSession, channel: str, at: int, count: int
+    ) -> tuple[Page, Chain]:
+        """A page, and the channel as it was when it was looked for: what is stored behind that
+        ``seq`` is not in the page if it has no messages."""
+        chain = session.chains.get(channel, NOTHING)
+        # A consumer is asked only if there is something: after a purge the server may believe that
+        # there is, and does not answer at all.
+        if at >= chain.end:
             chain = await self.chain(session, channel)
-            if not chain.life or at >= chain.end:
-                return _page(chain, at, [])
-            link = await self.locate(session, channel, chain, max(at, chain.start))
-            if link is None:
-                return _page(chain, at, [])
-            return await self._read(session, channel, at, count, link.chain.seq, chain)
-        chain = session.chains.get(channel) or await self.chain(session, channel)
-        page = await self._pull(session, channel, at, count, reading, chain)
+        if not chain.life or at >= chain.end:
+            return _page(chain, at, []), chain
+        reading = session.readings.pop((channel, at), None)
+        page = None
+        if reading is not None:
+            page = await self._pull(session, channel, at, count, reading, chain)
         if page is None or not page.bodies:
-            # The server or the consumer was gone; or there may be an end, or another life.
+            # None was at hand, or it was of no use any more, or what was known was too old.
             chain = await self.chain(session, channel)
-            if page is None and chain.life and at < chain.end:
-                return await self.page(session, channel, at, count)
-            return _page(chain, at, [])
-        return page
+            link = None
+            if chain.life and at < chain.end:
+                link = await self.locate(session, channel, chain, max(at, chain.start))
+            if link is None:
+                return _page(chain, at, []), chain
+            page = await self._read(session, channel, at, count, link.chain.seq, chain)
+        return page, chain
 
     async def _read(
         self, session: NatsSession, channel: str, at: int, count: int, seq: int, chain: Chain
@@ -254,12 +247,7 @@ class NatsReader(Engine):
             session.give_back(replaced)
 
     async def wait(
-        self,
-        session: NatsSession,
-        channel: str,
-        at: int,
-        life: str,
-        group: tuple[str, int] | None,
+        self, session: NatsSession, channel: str, at: int, life: str, group: Watch | None = None
     ) -> Page | None:
         told = asyncio.Event()
 
@@ -269,42 +257,42 @@ class NatsReader(Engine):
         async def listen() -> list[Any]:
             subjects = [self.subject("w", channel)]
             if group is not None:
-                subjects.append(f"{subjects[0]}.{token(group[0])}")
+                subjects.append(f"{subjects[0]}.{token(group.name)}")
             return [await session.client.subscribe(subject, cb=tell) for subject in subjects]
 
+        has_ended = group is not None and group.ended
         listening = await self.attempt(session, listen, certain=True)
         try:
             while True:
                 told.clear()
-                page = await self.page(session, channel, at, _PAGE_COUNT)
-                if page.bodies or page.life != life or page.ended or at < page.start:
+                page, chain = await self._look(session, channel, at, _PAGE_COUNT)
+                if page.bodies or page.life != life or page.ended != has_ended or at < page.start:
                     return page
                 if group is not None:
-                    subject = f"{self.subject('g', channel)}.{token(group[0])}"
+                    subject = f"{self.subject('g', channel)}.{token(group.name)}"
                     seq, _ = await self.kept_at(session, subject, life, True)
-                    if seq != group[1]:
+                    if seq != group.revision:
                         return None
-                page_or_none = await self._wait_once(session, channel, at, told)
-                if page_or_none is not None and page_or_none.bodies:
-                    return page_or_none
+                found = await self._wait_once(session, channel, at, chain, told)
+                if found is not None and found.bodies:
+                    return found
         finally:
             for subscription in listening:
                 with suppress(*LOST):
                     await subscription.unsubscribe()
 
     async def _wait_once(
-        self, session: NatsSession, channel: str, at: int, told: asyncio.Event
+        self, session: NatsSession, channel: str, at: int, chain: Chain, told: asyncio.Event
     ) -> Page | None:
-        """Wait for a message, for being told, or for a while."""
+        """Wait for a message behind ``chain``, for being told, or for a while."""
         reading = session.readings.pop((channel, at), None)
-        chain = session.chains.get(channel, NOTHING)
         if reading is None:
             reading = Reading(session, self.stream, self.subject("m", channel))
             try:
                 await reading.begin(chain.seq + 1)
             except LOST:
                 await reading.end()
-                await asyncio.sleep(_BACKOFF_SECONDS_MIN)
+                await asyncio.sleep(_PAUSE_SECONDS)
                 return None
         pulling = asyncio.ensure_future(
             self._pull(session, channel, at, _PAGE_COUNT, reading, chain, _WAIT_SECONDS)
@@ -355,7 +343,7 @@ class NatsReader(Engine):
         subjects = await self.attempt(
             session, lambda: session.subjects(self.kept_stream, pattern), certain=True
         )
-        return [(unquote(s.rpartition(".")[2].replace("=", "%")), s) for s in subjects]
+        return [(name_in(subject), subject) for subject in subjects]
 
     async def since(self, session: NatsSession, channel: str, time_us: int) -> int:
         chain = await self.chain(session, channel)
@@ -370,17 +358,23 @@ class NatsReader(Engine):
         subjects = await self.attempt(
             session, lambda: session.subjects(self.stream, f"{self.stream}.m.*"), certain=True
         )
-        names = sorted(unquote(s.rpartition(".")[2].replace("=", "%")) for s in subjects)
+        names = sorted(map(name_in, subjects))
         # All at once: the server has to be asked for all in any case.
         return [name for name in names if name > after and name.startswith(prefix)]
 
     def subject(self, kind: str, channel: str) -> str:
+        """The subject of a channel; for its cursors and groups, how their subjects begin."""
         return f"{self.stream}.{kind}.{token(channel)}"
 
 
 def token(name: str) -> str:
     """A name as one token of a subject."""
     return quote(name, safe="").replace(".", "%2E").replace("~", "%7E").replace("%", "=")
+
+
+def name_in(subject: str) -> str:
+    """The name that is the last token of a subject."""
+    return unquote(subject.rpartition(".")[2].replace("=", "%"))
 
 
 def _page(chain: Chain, at: int, links: list[Link]) -> Page:

@@ -15,19 +15,27 @@ from nats.aio.subscription import Subscription
 
 from ...errors import DiskFull
 from ..engine import Session
+from .deciding import Chain, Link
 
 __all__ = ["LOST", "NatsSession", "Reading", "WrongSequence"]
 
 _API = "$JS.API"
 _WRONG_SEQUENCE = 10071
 _NO_ROOM = {10023, 10047, 10077}
-_NOT_FOUND = 10059
 _NAME_IN_USE = 10058
 _CALL_SECONDS = 2.0
 _THRESHOLD_NS = 60 * 10**9
 
 # What happens to a request when the server, or the way to it, is gone.
 LOST = (nats.errors.Error, OSError, asyncio.TimeoutError)
+
+
+class Refused(nats.errors.Error):
+    """JetStream does not do it, for now: it is not there yet, or not any more."""
+
+    def __init__(self, text: str, code: int | None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class WrongSequence(Exception):
@@ -40,7 +48,7 @@ class NatsSession(Session):
     def __init__(self, client: Client) -> None:
         self.client = client
         # What was learnt of channels and cursors; it may be old, and then the server says so.
-        self.chains: dict[str, Any] = {}
+        self.chains: dict[str, Chain] = {}
         self.kept: dict[str, tuple[int, Any]] = {}
         self.locks: dict[str, asyncio.Lock] = {}
         self.readings: dict[tuple[str, int], Reading] = {}
@@ -89,18 +97,16 @@ class NatsSession(Session):
         return await self.client.request(subject, payload, timeout=_CALL_SECONDS, headers=headers)
 
     async def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
-        """One request to JetStream: its answer, with an error in it if it was refused."""
-        answer = await self._request(f"{_API}.{request}", json.dumps(arguments).encode())
-        found: dict[str, Any] = json.loads(answer.data)
-        _raise_for(found)
-        return found
+        """One request to JetStream, and its answer. Raises ``Refused``."""
+        return _accepted(await self._request(f"{_API}.{request}", json.dumps(arguments).encode()))
 
     async def make_stream(self, name: str, **config: Any) -> None:
-        """Make the stream unless it is there."""
-        found = await self.ask(f"STREAM.CREATE.{name}", name=name, **config)
-        error = found.get("error")
-        if error is not None and error["err_code"] != _NAME_IN_USE:
-            raise nats.errors.Error(error["description"])
+        """Make the stream unless it is there, however it was made."""
+        try:
+            await self.ask(f"STREAM.CREATE.{name}", name=name, **config)
+        except Refused as error:
+            if error.code != _NAME_IN_USE:
+                raise
 
     async def publish(
         self, subject: str, data: bytes, expected: int, unique: str = ""
@@ -110,10 +116,7 @@ class NatsSession(Session):
         headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)}
         if unique:
             headers["Nats-Msg-Id"] = unique
-        answer = json.loads((await self._request(subject, data, headers)).data)
-        _raise_for(answer)
-        if "error" in answer:
-            raise nats.errors.Error(answer["error"]["description"])
+        answer = _accepted(await self._request(subject, data, headers))
         return answer["seq"], answer.get("duplicate", False)
 
     async def last(self, stream: str, subject: str) -> tuple[int, bytes] | None:
@@ -145,13 +148,18 @@ class NatsSession(Session):
                 return subjects
 
 
-def _raise_for(answer: dict[str, Any]) -> None:
-    code = answer.get("error", {}).get("err_code")
+def _accepted(answer: Msg) -> dict[str, Any]:
+    """What JetStream has answered. Raises ``WrongSequence``, ``DiskFull``, ``Refused``."""
+    found: dict[str, Any] = json.loads(answer.data)
+    error = found.get("error")
+    if error is None:
+        return found
+    code, text = error.get("err_code"), error["description"]
     if code == _WRONG_SEQUENCE:
         raise WrongSequence
     if code in _NO_ROOM:
-        text = answer["error"]["description"]
         raise DiskFull(f"JetStream has no room: {text}. Nothing was written; try again when it has")
+    raise Refused(text, code)
 
 
 def _found(answer: Msg) -> tuple[int, bytes] | None:
@@ -174,7 +182,7 @@ class Reading:
         self._subscription: Subscription | None = None
         self._consumer = ""
         # What was pulled and is for whoever reads on.
-        self.left: Any = None
+        self.left: Link | None = None
 
     async def begin(self, seq: int) -> None:
         """Have the server make it."""
@@ -192,8 +200,6 @@ class Reading:
         found = await self._session.ask(
             f"CONSUMER.CREATE.{self._stream}", stream_name=self._stream, config=config
         )
-        if "error" in found:
-            raise nats.errors.Error(found["error"]["description"])
         self._consumer = found["name"]
 
     async def pull(self, count: int, seconds: float | None = None) -> list[tuple[int, bytes]]:

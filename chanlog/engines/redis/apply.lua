@@ -248,9 +248,13 @@ local function remove(state)
         redis.call('XADD', told, 'MAXLEN', 1, '*', 'd', '')
         redis.call('EXPIRE', told, TOMBSTONE_SECONDS)
     end
-    -- Whoever waits is told, and what is told is gone after a while.
+    -- Whoever waits is told, and what is told is gone after a while. Who waits for the next life
+    -- listens to another stream, for in this one ids begin anew; it is there for longer.
+    local listened = key('n', channel)
+    local buried = redis.call('XADD', listened, 'MAXLEN', 1, '*', 'd', '')
+    redis.call('EXPIRE', listened, 2 * TOMBSTONE_SECONDS)
     local tombstone = number(state.stop + 1) .. '-1'
-    redis.call('XADD', stream, tombstone, 'd', '')
+    redis.call('XADD', stream, tombstone, 'd', buried)
     redis.call('XTRIM', stream, 'MINID', tombstone)
     redis.call('EXPIRE', stream, TOMBSTONE_SECONDS)
     redis.call('DEL', key('m', channel), key('c', channel), key('p', channel), key('g', channel))
@@ -291,6 +295,10 @@ for _, state in ipairs(order) do
     elseif state.life ~= '' then
         if state.begun then
             redis.call('DEL', stream)
+            local listened = key('n', channel)
+            if redis.call('EXISTS', listened) == 1 then
+                redis.call('XADD', listened, 'MAXLEN', 1, '*', 'b', '')
+            end
             redis.call(
                 'HSET', meta, 'life', state.life, 'start', 0, 'end', 0, 'created', number(now))
             redis.call('ZADD', prefix .. ':names', 0, channel)

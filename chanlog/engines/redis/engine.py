@@ -10,32 +10,30 @@ whole or not at all, and a stream is what readers wait on, by ``XREAD BLOCK``.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha1
 from importlib.resources import files
 from itertools import count
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import msgpack
 import redis
 
-from ...capabilities import Capabilities
-from ...errors import Disconnected, DiskFull, InvalidOption
-from ..engine import Engine, Operation, Page, State
+from ...capabilities import REDIS
+from ...errors import DiskFull, InvalidOption
+from ..engine import Engine, Operation, Page, State, Watch
 from ..log import EngineLog
 from ..refusals import refuse
-from .session import BlockingSession, LoopSession, RedisSession
+from ..trying import Trying
+from .session import LOST, BlockingSession, Command, LoopSession, RedisSession, Unreached
 
 __all__ = ["RedisEngine", "connect"]
 
-Result = TypeVar("Result")
-
 _FIELDS = ("life", "start", "end", "ended")
 _BLOCK_MS = 5000
+_COUNT = 500
 _ATTEMPTS_SECONDS = 600
-_BACKOFF_SECONDS_MIN = 0.01
-_BACKOFF_SECONDS_MAX = 1.0
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -59,6 +57,12 @@ def connect(
     return EngineLog(RedisEngine(url, prefix, timeout, message_bytes_max, options))
 
 
+def _address(url: str) -> str:
+    """Where the server is, without what nobody should read in an error."""
+    where = urlsplit(url)
+    return f"{where.hostname}:{where.port or 6379}" if where.hostname else where.path
+
+
 class _Script:
     """A script, by its name, and how the server knows it."""
 
@@ -69,6 +73,8 @@ class _Script:
 
 class RedisEngine(Engine):
     """What an engine does, on Redis. From any thread."""
+
+    capabilities = REDIS
 
     def __init__(
         self, url: str, prefix: str, timeout: float, bytes_max: int, options: dict[str, Any]
@@ -86,72 +92,22 @@ class RedisEngine(Engine):
         self._calls = count(1)
         self._slots: list[int] = []
         self._slots_made = count()
-        self._session = BlockingSession(url, timeout, options)
-        self.capabilities = self._ask_capabilities()
+        self._trying = Trying("redis", _address(url), timeout, LOST, (Unreached,))
 
-    def _ask_capabilities(self) -> Capabilities:
-        work = self._try(
-            self._session,
-            lambda: self._session.call(
-                [("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "appendfsync")], self._timeout
-            ),
-            certain=True,
-        )
-        try:
-            work.send(None)
-        except StopIteration as done:
-            replies = done.value
+    async def prepare(self, session: RedisSession) -> None:
+        commands: list[Command] = [
+            ("CONFIG", "GET", name) for name in ("appendonly", "appendfsync")
+        ]
+        replies = await self._ask(session, commands, refuse=False)
         # Managed servers refuse CONFIG; then nobody can say.
-        durable = not any(isinstance(reply, Exception) for reply in replies) and [
-            reply[1:] for reply in replies
-        ] == [[b"yes"], [b"always"]]
-        return Capabilities(
-            engine="redis",
-            dense_offsets=True,
-            durable=durable,
-            frames=True,
-            forks=False,
-            producers=True,
-            groups=True,
-            group_order=True,
-            compaction=True,
-            retention=frozenset({"age", "count"}),
-        )
+        if [reply[1:] for reply in replies if isinstance(reply, list)] == [[b"yes"], [b"always"]]:
+            self.capabilities = replace(REDIS, durable=True)
 
     def blocking(self) -> RedisSession:
-        return self._session
+        return BlockingSession(self._url, self._timeout, self._options)
 
     async def session(self) -> RedisSession:
         return LoopSession(self._url, self._options)
-
-    # Trying again.
-
-    async def _try(
-        self, session: RedisSession, work: Callable[[], Awaitable[Result]], *, certain: bool
-    ) -> Result:
-        """Do ``work`` until it comes to its end, or time is up. ``certain`` says that nothing has
-        happened then."""
-        waited, pause = 0.0, _BACKOFF_SECONDS_MIN
-        while True:
-            try:
-                return await work()
-            except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-                if waited >= self._timeout:
-                    raise self._disconnected(error, certain) from error
-            await session.sleep(pause)
-            waited += pause
-            pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
-
-    def _disconnected(self, error: Exception, certain: bool) -> Disconnected:
-        where = urlsplit(self._url)._replace(query="")
-        place = (where.hostname and f"{where.hostname}:{where.port or 6379}") or where.path
-        sure = "Nothing was done" if certain else "What was asked may have been done"
-        return Disconnected(
-            f"the Redis server at {place} did not answer for {self._timeout:g} seconds: {error}. "
-            f"{sure}; try again when it is there",
-            engine="redis",
-            happened=False if certain else None,
-        )
 
     async def _evaluate(
         self, session: RedisSession, script: _Script, arguments: tuple[Any, ...]
@@ -179,8 +135,8 @@ class RedisEngine(Engine):
         # The server's decoder is of the time before msgpack had a type for bytes.
         packed = msgpack.packb([_plain(operation) for operation in operations], use_bin_type=False)
         arguments = (0, self._prefix, self._attempts, slot, call, packed, _ATTEMPTS_SECONDS)
-        answer = await self._try(
-            session, lambda: self._evaluate(session, self._apply, arguments), certain=False
+        answer = await self._trying.attempt(
+            lambda: self._evaluate(session, self._apply, arguments), session.sleep, certain=False
         )
         # Only now: what is lost on its way may still come, and would take the place of a later
         # call's answer.
@@ -205,18 +161,26 @@ class RedisEngine(Engine):
         )  # fmt: skip
         try:
             offset: int | None = await self._evaluate(session, self._publish, arguments)
-        except (redis.ConnectionError, redis.TimeoutError, OSError):
+        except LOST:
             return None
         return offset
 
     # Looking.
 
-    async def _meta(self, session: RedisSession, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """The replies to ``commands``; the reply to the last one must not be an error."""
-        replies = await self._try(
-            session, lambda: session.call(commands, self._timeout), certain=True
+    async def _ask(
+        self,
+        session: RedisSession,
+        commands: list[Command],
+        seconds: float = 0.0,
+        *,
+        refuse: bool = True,
+    ) -> list[Any]:
+        """The replies to ``commands``, which change nothing, and may take ``seconds`` more than
+        others. A refusal is raised, or with ``refuse=False`` is among the replies."""
+        replies = await self._trying.attempt(
+            lambda: session.call(commands, self._timeout + seconds), session.sleep, certain=True
         )
-        for reply in replies:
+        for reply in replies if refuse else ():
             if isinstance(reply, redis.ResponseError):
                 _refused(reply)
         return replies
@@ -226,52 +190,56 @@ class RedisEngine(Engine):
             ("XRANGE", self._key("s", channel), f"{at + 1}-0", "+", "COUNT", count),
             ("HMGET", self._key("m", channel), *_FIELDS),
         ]
-        entries, meta = await self._meta(session, commands)
+        entries, meta = await self._ask(session, commands)
         return _page(at, entries, meta)
 
     async def wait(
-        self,
-        session: RedisSession,
-        channel: str,
-        at: int,
-        life: str,
-        group: tuple[str, int] | None,
+        self, session: RedisSession, channel: str, at: int, life: str, group: Watch | None = None
     ) -> Page | None:
-        keys, ids = [self._key("s", channel)], [f"{at}-0"]
-        if group is not None:
-            keys.append(self._key("n", f"{channel}\0{group[0]}"))
-            ids.append(f"{group[1]}-0")
-        commands = [
-            ("XREAD", "COUNT", 500, "BLOCK", _BLOCK_MS, "STREAMS", *keys, *ids),
+        while True:
+            # At the end of an ended channel stands an entry that says so. Whoever knows waits
+            # behind it.
+            has_ended = group is not None and group.ended
+            ids = {self._key("s", channel): f"{at + has_ended}-0"}
+            if group is not None:
+                ids[self._key("n", f"{channel}\0{group.name}")] = f"{group.revision}-0"
+            page, told = await self._look_or_wait(session, channel, at, ids)
+            if page.bodies or page.life != life or page.ended != has_ended or at < page.start:
+                return page
+            if len(told) > 1 or self._key("s", channel) not in told:
+                # Told of the group; or by nobody, and then it is looked at anew.
+                if told:
+                    return None
+                continue
+            # The tombstone of a channel whose next life is waited for: it says where to listen.
+            ((tombstone, (_, buried)),) = told[self._key("s", channel)][-1:]
+            ids = {self._key("s", channel): tombstone, self._key("n", channel): buried}
+            page, _ = await self._look_or_wait(session, channel, at, ids)
+            if page.life:
+                return page
+
+    async def _look_or_wait(
+        self, session: RedisSession, channel: str, at: int, ids: dict[str, Any]
+    ) -> tuple[Page, dict[str, Any]]:
+        """What is behind some ids of some streams, or comes within a few seconds: the page of the
+        channel, and the entries of each stream."""
+        commands: list[Command] = [
+            ("XREAD", "COUNT", _COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *ids, *ids.values()),
             ("HMGET", self._key("m", channel), *_FIELDS),
         ]
-        seconds = _BLOCK_MS / 1000 + self._timeout
-        while True:
-            found, meta = await self._try(
-                session, lambda: session.call(commands, seconds), certain=True
-            )
-            for reply in (found, meta):
-                if isinstance(reply, redis.ResponseError):
-                    _refused(reply)
-            entries: list[Any] = next(
-                (some for key, some in found or () if key == keys[0].encode()), []
-            )
-            page = _page(at, entries, meta)
-            if page.bodies or page.life != life or page.ended or at < page.start:
-                return page
-            if found:
-                # Told of the group, or of a channel that was here between two looks.
-                return None
+        found, meta = await self._ask(session, commands, _BLOCK_MS / 1000)
+        told = {key.decode(): entries for key, entries in found or ()}
+        return _page(at, told.get(self._key("s", channel), []), meta), told
 
     async def state(self, session: RedisSession, channel: str, group: str | None = None) -> State:
         fields = (*_FIELDS, "created", "time", "retention")
-        commands: list[tuple[Any, ...]] = [("HMGET", self._key("m", channel), *fields)]
+        commands: list[Command] = [("HMGET", self._key("m", channel), *fields)]
         if group is None:
             commands += [("HGETALL", self._key(kind, channel)) for kind in "cpg"]
         else:
             commands.append(("HGET", self._key("g", channel), group))
         # As one, so that what is told of cursors and of messages is of the same moment.
-        (*_, replies) = await self._meta(session, [("MULTI",), *commands, ("EXEC",)])
+        (*_, replies) = await self._ask(session, [("MULTI",), *commands, ("EXEC",)])
         (life, start, end, ended, created, time, retention), *others = replies
         if group is None:
             cursors, producers, groups = others
@@ -299,9 +267,9 @@ class RedisEngine(Engine):
         )
 
     async def since(self, session: RedisSession, channel: str, time_us: int) -> int:
-        answer = await self._try(
-            session,
+        answer = await self._trying.attempt(
             lambda: self._evaluate(session, self._since, (0, self._prefix, channel, time_us)),
+            session.sleep,
             certain=True,
         )
         return int(answer)
@@ -310,7 +278,7 @@ class RedisEngine(Engine):
         first = f"({after}" if after else f"[{prefix}"
         last = b"[" + prefix.encode() + b"\xff" if prefix else "+"
         command = ("ZRANGEBYLEX", f"{self._prefix}:names", first, last, "LIMIT", 0, count)
-        (names,) = await self._meta(session, [command])
+        (names,) = await self._ask(session, [command])
         return [name.decode() for name in names]
 
     async def retain(self, session: RedisSession) -> None:
@@ -318,11 +286,10 @@ class RedisEngine(Engine):
         while names := await self.names(session, "", after, 1000):
             after = names[-1]
             commands = [("HGET", self._key("m", name), "retention") for name in names]
-            for name, retention in zip(names, await self._meta(session, commands), strict=True):
+            for name, retention in zip(names, await self._ask(session, commands), strict=True):
                 if retention:
-                    await self.apply(
-                        session, [Operation(kind="configure", channel=name, value=retention)]
-                    )
+                    again = Operation(kind="configure", channel=name, value=retention)
+                    await self.apply(session, [again])
 
     def _key(self, kind: str, channel: str) -> str:
         return f"{self._prefix}:{kind}:{channel}"

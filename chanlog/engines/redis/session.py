@@ -13,9 +13,16 @@ import redis.asyncio
 
 from ..engine import Session
 
-__all__ = ["BlockingSession", "LoopSession", "RedisSession"]
+__all__ = ["LOST", "BlockingSession", "LoopSession", "RedisSession", "Unreached"]
 
 Command = tuple[Any, ...]
+
+# What happens to a call when the server, or the way to it, is gone.
+LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
+
+
+class Unreached(redis.ConnectionError):
+    """There was no connection to send anything on."""
 
 
 class RedisSession(Session):
@@ -41,7 +48,10 @@ class BlockingSession(RedisSession):
         )
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
-        connection = self._pool.get_connection()
+        try:
+            connection = self._pool.get_connection()
+        except LOST as error:
+            raise Unreached(str(error)) from error
         try:
             connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
             replies: list[Any] = []
@@ -83,7 +93,10 @@ class LoopSession(RedisSession):
         self._pool = pool
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except LOST as error:
+            raise Unreached(str(error)) from error
         replies: list[Any] = []
         try:
             async with asyncio.timeout(seconds):

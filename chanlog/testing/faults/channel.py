@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Unsupported
 from ...group import Group
 from ...interface import Channel, ChannelInfo, Cursor, Producer, Replay, Subscription
 from ...options import Retention
@@ -159,25 +158,12 @@ class FaultyChannel(Channel):
         found: ChannelInfo = await adrive(self._call("info"))
         return found
 
-    def _check_retention(self, retention: Retention | None) -> None:
-        if not isinstance(retention, Retention):
-            return
-        able = self.faults.capabilities
-        for limit in ("age", "bytes", "count", "expires_at", "ttl"):
-            if getattr(retention, limit) is not None and limit not in able.retention:
-                raise Unsupported(
-                    f"{able.engine} has no retention by {limit}; "
-                    "ask log.capabilities.retention before",
-                    engine=able.engine,
-                    feature="retention",
-                )
-
     def configure(self, retention: Retention | None) -> None:
-        self._check_retention(retention)
+        self.faults.capabilities.need_retention(retention)
         drive(self._call("configure", retention))
 
     async def aconfigure(self, retention: Retention | None) -> None:
-        self._check_retention(retention)
+        self.faults.capabilities.need_retention(retention)
         await adrive(self._call("configure", retention))
 
     def end(self, *, durable: bool = False) -> int:

@@ -49,9 +49,11 @@ class FaultyLog(Log):
         return FaultyFrame(self._faults, durable)
 
     def sync(self) -> None:
+        self.capabilities.need("durable")
         drive(self._sync())
 
     async def async_(self) -> None:
+        self.capabilities.need("durable")
         await adrive(self._sync())
 
     def _sync(self) -> Steps[None]:

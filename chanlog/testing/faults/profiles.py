@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...capabilities import Capabilities
+from ...capabilities import NATS, REDIS, Capabilities
 from ...errors import InvalidOption
 from .kinds import FAULTS
 
@@ -44,18 +44,7 @@ def _said(engine: str, page: str, why: str) -> str:
 PROFILES: Mapping[str, Profile] = {
     "redis": Profile(
         name="redis",
-        capabilities=Capabilities(
-            engine="redis",
-            dense_offsets=True,
-            durable=False,
-            frames=True,
-            forks=False,
-            producers=True,
-            groups=True,
-            group_order=True,
-            compaction=True,
-            retention=frozenset({"age", "count"}),
-        ),
+        capabilities=REDIS,
         silent_commit=True,
         loses_acknowledged=True,
         permits={
@@ -125,18 +114,7 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "nats": Profile(
         name="nats",
-        capabilities=Capabilities(
-            engine="nats",
-            dense_offsets=True,
-            durable=False,
-            frames=False,
-            forks=False,
-            producers=True,
-            groups=True,
-            group_order=True,
-            compaction=True,
-            retention=frozenset({"age", "count"}),
-        ),
+        capabilities=NATS,
         silent_commit=True,
         loses_acknowledged=True,
         permits={

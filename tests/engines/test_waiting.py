@@ -1,0 +1,97 @@
+"""Whoever waits asks once, and is told."""
+
+from __future__ import annotations
+
+import pytest
+
+import chanlog
+from chanlog.testing.conformance.base import until
+
+from ..support import LIMIT, spawn
+
+QUIET_SECONDS = 0.3
+FEW = 6
+
+
+@pytest.fixture
+def channel(log, harness):
+    return log.channel(harness.new_name())
+
+
+def test_a_reader_of_a_channel_that_does_not_exist(channel, asked):
+    assert channel.subscribe().get(timeout=QUIET_SECONDS) is None
+    assert sum(asked.values()) <= FEW
+
+
+def test_a_reader_at_the_end(channel, asked):
+    channel.publish("a")
+    reader = channel.subscribe(live=True)
+    assert reader.get(timeout=QUIET_SECONDS) is None
+    assert sum(asked.values()) <= FEW
+
+
+def test_a_reader_of_a_name_whose_channel_was_deleted(log, harness, channel, asked):
+    """What is left of it for those who have it open said again and again that there is something to
+    read, and the reader asked a thousand times a second."""
+    channel.publish("a")
+    channel.delete()
+    asked.clear()
+    reader = log.channel(channel.name).subscribe()
+    assert reader.get(timeout=QUIET_SECONDS) is None
+    assert sum(asked.values()) <= FEW
+    waiting = spawn(reader.get, LIMIT)
+    log.channel(channel.name).publish("b")
+    assert waiting.result(LIMIT).data == "b"
+
+
+def test_a_reader_through_three_lives(log, channel):
+    for life in range(3):
+        reader = log.channel(channel.name).subscribe()
+        waiting = spawn(reader.get, LIMIT)
+        other = log.channel(channel.name)
+        other.publish(life)
+        assert waiting.result(LIMIT).data == life
+        other.delete()
+        with pytest.raises(chanlog.ChannelDeleted):
+            reader.get(timeout=LIMIT)
+
+
+def test_a_consumer_when_the_channel_has_ended(channel, asked):
+    """The end was news each time, while another consumer was still at work."""
+    channel.publish("a")
+    channel.end()
+    one, other = (channel.group("g") for _ in range(2))
+    delivery = one.get(timeout=LIMIT)
+    assert other.get(timeout=QUIET_SECONDS) is None
+    assert sum(asked.values()) <= 3 * FEW
+    waiting = spawn(other.get, LIMIT)
+    delivery.ack()
+    with pytest.raises(chanlog.EndOfChannel):
+        waiting.result(LIMIT)
+
+
+def test_a_consumer_of_an_ended_channel_that_is_deleted(channel):
+    channel.publish("a")
+    channel.end()
+    one, other = (channel.group("g") for _ in range(2))
+    one.get(timeout=LIMIT)
+    waiting = spawn(other.get, LIMIT)
+    channel.delete()
+    with pytest.raises(chanlog.ChannelDeleted):
+        waiting.result(LIMIT)
+
+
+def test_an_acknowledgement_wakes_nobody_for_nothing(channel, asked):
+    """Each of a crowd that waits would look again, and find that nothing has become free."""
+    channel.publish_many(range(3))
+    group = channel.group("g")
+    deliveries = [group.get(timeout=LIMIT) for _ in range(3)]
+    idle = channel.group("g")
+    assert idle.get(timeout=0) is None
+    waiting = spawn(idle.get, LIMIT)
+    until(lambda: asked["wait"] == 1, "the consumer waits")
+    deliveries[0].ack()
+    deliveries[1].ack()
+    channel.publish("new")
+    assert waiting.result(LIMIT).message.data == "new"
+    assert asked["wait"] == 1
