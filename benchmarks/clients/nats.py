@@ -35,12 +35,12 @@ class NatsTasks(TaskClient):
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.close()
-        # An ordered consumer watches over itself with a task that it never ends.
+        # An ordered consumer watches over itself with tasks that it never ends.
         left = [
             task
             for task in asyncio.all_tasks() - self._ours
             if task is not asyncio.current_task()
-            and "ordered" in getattr(task.get_coro(), "__qualname__", "").lower()
+            and getattr(task.get_coro(), "__name__", "") in _WATCHES
         ]
         for task in left:
             task.cancel()
@@ -93,6 +93,9 @@ class NatsTasks(TaskClient):
             return unpack((await subscription.next_msg(timeout=PATIENCE_SECONDS)).data)
 
         return wait
+
+
+_WATCHES = {"activity_check", "check_flow_control_response"}
 
 
 def _new() -> Any:

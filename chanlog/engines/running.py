@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from ..errors import ForkedProcess, LogClosed
 from ..host.process import after_fork_in_child
 from .engine import Engine, Session
 
-__all__ = ["Result", "Runner", "Work"]
+__all__ = ["Result", "Runner", "Work", "heeding"]
 
 Result = TypeVar("Result")
 # What is run: an engine's method, given the session it runs on.
@@ -29,6 +29,18 @@ def _forked() -> None:
 
 
 after_fork_in_child(_forked)
+
+
+async def heeding(work: Awaitable[Result]) -> Result:
+    """What ``work`` gives, unless this task was cancelled meanwhile: clients lose that when it
+    comes in the moment of an answer, or while they write."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    result = await work
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 class Runner:
@@ -96,7 +108,7 @@ class Runner:
         """Run ``work`` in the running loop."""
         self.check()
         try:
-            return await work(await self._session())
+            return await heeding(work(await self._session()))
         except Exception:
             self.check()
             raise
@@ -106,7 +118,7 @@ class Runner:
         self.check()
 
         async def body() -> Result:
-            return await work(await self._session())
+            return await heeding(work(await self._session()))
 
         return asyncio.run_coroutine_threadsafe(body(), self._own_loop())
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..message import Message
 from .engine import Engine, Page
 from .refusals import deleted, trimmed, unknown
 from .running import Runner
-from .wire import decode
+from .wire import data_of, decode
 
 __all__ = ["EngineReplay", "EngineSubscription", "watched"]
 
@@ -324,12 +325,12 @@ class EngineReplay(Replay):
             at += len(bodies)
 
     def _page(self, at: int, session: Any) -> Any:
-        count = min(PAGE_COUNT, self._stop - at)
-        return self._engine.page(session, self._channel, at, count)
+        wanted = min(PAGE_COUNT, self._stop - at)
+        return self._engine.page(session, self._channel, at, wanted)
 
     def __iter__(self) -> Iterator[Message]:
         for first, bodies in self._pages():
-            yield from map(decode, range(first, first + len(bodies)), bodies)
+            yield from map(decode, count(first), bodies)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         async for first, bodies in self._apages():
@@ -338,8 +339,8 @@ class EngineReplay(Replay):
 
     def batches(self) -> Iterator[Sequence[Message]]:
         for first, bodies in self._pages():
-            yield list(map(decode, range(first, first + len(bodies)), bodies))
+            yield list(map(decode, count(first), bodies))
 
     def data(self) -> Iterator[Any]:
-        for message in self:
-            yield message.data
+        for first, bodies in self._pages():
+            yield from map(data_of, count(first), bodies)

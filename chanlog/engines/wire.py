@@ -10,7 +10,8 @@ that an engine can put it there: it is the engine that says when something was p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ..channels.encoding import check_meta, too_large
@@ -18,7 +19,7 @@ from ..errors import FormatError
 from ..format.payload import pack, unpack
 from ..message import Message
 
-__all__ = ["decode", "encode", "encode_fields"]
+__all__ = ["data_of", "decode", "encode", "encode_fields"]
 
 _FIELDS_MAX = 6
 
@@ -47,8 +48,22 @@ def encode(data: Any, fields: list[bytes], bytes_max: int, where: str = "data") 
 
 def decode(offset: int, body: bytes) -> Message:
     """The message at ``offset``. Raises ``FormatError``."""
+    time_us, *rest = _fields(offset, body)
+    return _make((offset, time_us * 1000, *rest, *_MISSING[len(rest)]))
+
+
+def data_of(offset: int, body: bytes) -> Any:
+    """The payload alone. Raises ``FormatError``."""
+    return _fields(offset, body)[1]
+
+
+def _fields(offset: int, body: bytes) -> list[Any]:
     fields = unpack(body)
     if not isinstance(fields, list) or not 2 <= len(fields) <= _FIELDS_MAX:
         raise FormatError(f"what the engine has at offset {offset} is not a message of chanlog")
-    time_us, *rest = fields
-    return Message(offset, time_us * 1000, *rest)
+    return fields
+
+
+# A message without the code that gives a named tuple its defaults.
+_make: Callable[[Iterable[Any]], Message] = partial(tuple.__new__, Message)
+_MISSING = [(None,) * (_FIELDS_MAX - 1 - count) for count in range(_FIELDS_MAX)]

@@ -18,12 +18,14 @@ from benchmarks.peers import PEERS, Peer
 from benchmarks.peers.queues import ThreadQueue
 from benchmarks.report import claims, table
 from benchmarks.settings import SHAPES, Settings
-from benchmarks.workloads import WORKLOADS, share_seconds
+from benchmarks.workloads import APART, WORKLOADS, share_seconds
 
 from .presence import want
 
 
-@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
+@pytest.mark.parametrize(
+    "workload", [*WORKLOADS.values(), *APART.values()], ids=[*WORKLOADS, *APART]
+)
 def test_every_case_of_every_workload_runs(workload: ModuleType, tmp_path: Path) -> None:
     settings = Settings(folder=tmp_path, shapes=("A", "B", "D")).tiny()
     figures = [figure for case in workload.cases(settings) for figure in measure(case, 1)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import sleep
+from typing import Any
+
 import pytest
 
 import chanlog
@@ -10,6 +14,7 @@ from chanlog.testing.conformance.base import until
 from ..support import LIMIT, spawn
 
 QUIET_SECONDS = 0.3
+SOON_SECONDS = 5
 FEW = 6
 
 
@@ -79,6 +84,32 @@ def test_a_consumer_of_an_ended_channel_that_is_deleted(channel):
     channel.delete()
     with pytest.raises(chanlog.ChannelDeleted):
         waiting.result(LIMIT)
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_reader_that_is_closed_in_any_moment(log, harness, moment):
+    """A client that was told to stop while it wrote went on, and its reader waited with it."""
+    for _ in range(12):
+        reader = log.channel(harness.new_name()).subscribe()
+        waiting = spawn(reader.get)
+        sleep(moment * 0.0003)
+        reader.close()
+        with pytest.raises(chanlog.HandleClosed):
+            waiting.result(SOON_SECONDS)
+    loop = log._runner._loop
+    until(lambda: not any(map(waits, asyncio.all_tasks(loop))), "nobody waits any more")
+
+
+def waits(task: asyncio.Task[Any]) -> bool:
+    return "Runner.begin" in task.get_coro().__qualname__
+
+
+def test_whoever_waits_does_so_for_longer_than_a_call_may_take(harness):
+    address = harness.server.url
+    if address.startswith("redis"):
+        address += "?socket_timeout=0.1"
+    with chanlog.connect(address, timeout=0.3) as log:
+        assert log.channel(harness.new_name()).subscribe().get(timeout=1) is None
 
 
 def test_an_acknowledgement_wakes_nobody_for_nothing(channel, asked):

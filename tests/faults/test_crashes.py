@@ -57,15 +57,17 @@ def test_what_was_acknowledged_may_be_lost(make):
     assert datas(drain(reader)) == ["e"]
 
 
-def test_what_was_made_durable_is_never_lost(make):
-    faults = make("kafka", sync="os")
-    channel = faults.log.channel("a")
-    for data in "ab":
-        channel.publish(data)
-    faults.log.sync()
-    channel.publish("c")
-    faults.crash(lose=10)
-    assert replayed(channel) == ["a", "b"]
+def test_what_was_made_durable_is_never_lost(tmp_path):
+    with chanlog.open(tmp_path, sync="os") as log:
+        faults = Faults(log, profile="redis", seed=1)
+        channel = faults.log.channel("a")
+        for data in "ab":
+            channel.publish(data)
+        faults.inner.sync()
+        channel.publish("c")
+        faults.crash(lose=10)
+        assert replayed(channel) == ["a", "b"]
+        faults.log.close()
 
 
 def test_under_always_nothing_is_lost(tmp_path):

@@ -42,7 +42,7 @@ def test_what_each_profile_permits(log, name):
         else:
             getattr(faults.on(operation), kind)()
             faults.mix(**{kind: 0.5})
-            assert "see https://" in PROFILES[name].permits[kind] or kind == "fence"
+            assert "; see " in PROFILES[name].permits[kind] or kind == "fence"
     assert PROFILES[name].permits.keys() == FAULTS.keys() - REFUSED[name]
 
 

@@ -13,6 +13,7 @@ import msgpack
 from ...format.payload import unpack
 from ...host import Host
 from ..engine import Engine, Page, State, Watch
+from ..running import heeding
 from ..trying import Trying
 from .deciding import NOTHING, Chain, Link, read_link
 from .session import LOST, NatsSession, Reading
@@ -258,7 +259,9 @@ class NatsReader(Engine):
             subjects = [self.subject("w", channel)]
             if group is not None:
                 subjects.append(f"{subjects[0]}.{token(group.name)}")
-            return [await session.client.subscribe(subject, cb=tell) for subject in subjects]
+            return [
+                await heeding(session.client.subscribe(subject, cb=tell)) for subject in subjects
+            ]
 
         has_ended = group is not None and group.ended
         listening = await self.attempt(session, listen, certain=True)

@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 
 from ...errors import DiskFull
 from ..engine import Session
+from ..running import heeding
 from .deciding import Chain, Link
 
 __all__ = ["LOST", "NatsSession", "Reading", "WrongSequence"]
@@ -24,6 +25,7 @@ _WRONG_SEQUENCE = 10071
 _NO_ROOM = {10023, 10047, 10077}
 _NAME_IN_USE = 10058
 _CALL_SECONDS = 2.0
+_PULL_BYTES_MIN = 4 << 20
 _THRESHOLD_NS = 60 * 10**9
 
 # What happens to a request when the server, or the way to it, is gone.
@@ -94,7 +96,9 @@ class NatsSession(Session):
     async def _request(
         self, subject: str, payload: bytes, headers: dict[str, Any] | None = None
     ) -> Msg:
-        return await self.client.request(subject, payload, timeout=_CALL_SECONDS, headers=headers)
+        return await heeding(
+            self.client.request(subject, payload, timeout=_CALL_SECONDS, headers=headers)
+        )
 
     async def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         """One request to JetStream, and its answer. Raises ``Refused``."""
@@ -196,7 +200,7 @@ class Reading:
             "num_replicas": 1,
             "inactive_threshold": _THRESHOLD_NS,
         }
-        self._subscription = await self._session.client.subscribe(self._inbox)
+        self._subscription = await heeding(self._session.client.subscribe(self._inbox))
         found = await self._session.ask(
             f"CONSUMER.CREATE.{self._stream}", stream_name=self._stream, config=config
         )
@@ -206,25 +210,29 @@ class Reading:
         """Up to ``count`` messages that are there; with ``seconds``, the first ``count`` that come
         within them. Raises one of ``LOST``; then it is of no use any more."""
         assert self._subscription is not None
-        wanted: dict[str, Any] = {"batch": count}
+        # A client drops what it has no room for.
+        bytes_max = max(_PULL_BYTES_MIN, 2 * self._session.client.max_payload)
+        wanted: dict[str, Any] = {"batch": count, "max_bytes": bytes_max}
         if seconds is None:
             wanted["no_wait"] = True
         else:
             wanted["expires"] = int(seconds * 1e9)
-        await self._session.client.publish(
+        asking = self._session.client.publish(
             f"{_API}.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}",
             json.dumps(wanted).encode(),
             reply=self._inbox,
         )
+        await heeding(asking)
         messages: list[tuple[int, bytes]] = []
         patience = _CALL_SECONDS + (seconds or 0)
         while len(messages) < count:
-            message = await self._subscription.next_msg(timeout=patience)
-            status = (message.headers or {}).get("Status")
-            if status in ("404", "408"):
+            message = await heeding(self._subscription.next_msg(timeout=patience))
+            headers = message.headers or {}
+            status, why = headers.get("Status"), headers.get("Description", "")
+            if status in ("404", "408") or "MaxBytes" in why:
                 break
             if status is not None:
-                raise nats.errors.Error(f"the consumer is gone: {status}")
+                raise nats.errors.Error(f"the consumer is gone: {status} {why}")
             messages.append((_place(message.reply), message.data))
         return messages
 

@@ -47,7 +47,8 @@ def connect(
 ) -> EngineLog:
     """A log on the Redis server at ``url``: ``redis://``, ``rediss://`` or ``unix://``, as redis-py
     takes it. ``prefix`` begins all its keys. A call that finds no server tries again for
-    ``timeout`` seconds, and raises ``Disconnected`` then. ``options`` go to redis-py's connections.
+    ``timeout`` seconds, and raises ``Disconnected`` then. ``options`` go to redis-py's connections,
+    whose ``socket_timeout`` follows from ``timeout``.
 
     Needs one server of version 6.2 or newer, or one with replicas; not a cluster, for a frame has
     many keys. Blocks until the server has answered.
@@ -107,7 +108,7 @@ class RedisEngine(Engine):
         return BlockingSession(self._url, self._timeout, self._options)
 
     async def session(self) -> RedisSession:
-        return LoopSession(self._url, self._options)
+        return LoopSession(self._url, self._timeout, self._options)
 
     async def _evaluate(
         self, session: RedisSession, script: _Script, arguments: tuple[Any, ...]

@@ -43,9 +43,10 @@ class BlockingSession(RedisSession):
     """For every thread: nothing here ever suspends."""
 
     def __init__(self, url: str, seconds: float, options: dict[str, Any]) -> None:
-        self._pool = redis.ConnectionPool.from_url(
-            url, protocol=2, socket_timeout=seconds, **options
-        )
+        self._pool = redis.ConnectionPool.from_url(url, protocol=2, **options)
+        settings = self._pool.connection_kwargs
+        settings["socket_timeout"] = seconds
+        settings.setdefault("socket_connect_timeout", seconds)
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
         try:
@@ -79,9 +80,15 @@ class LoopSession(RedisSession):
     """For the tasks of one event loop. It knows every connection that it has made: a pool forgets
     one whose user is cancelled in the wrong moment, and nobody would close it."""
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, seconds: float, options: dict[str, Any]) -> None:
         self._made: list[Any] = []
         pool = redis.asyncio.ConnectionPool.from_url(url, protocol=2, **options)
+        settings = pool.connection_kwargs
+        # Whoever waits has no answer for long, and ``call`` keeps the time. With a time-out of its
+        # own redis-py would send with ``asyncio.wait_for``, which in Python 3.11 may lose that the
+        # task was cancelled.
+        settings["socket_timeout"] = None
+        settings.setdefault("socket_connect_timeout", seconds)
         make: Any = pool.make_connection
 
         def making() -> Any:

@@ -117,7 +117,7 @@ class Rule:
 
     def crash(self, *, after: bool = False, lose: int = 0) -> None:
         """The engine dies before the operation, or ``after`` a write and before its answer, and
-        comes back. The last ``lose`` appends that nobody asked to be durable are lost."""
+        comes back. The last ``lose`` appends that are not durable are lost."""
         self._script.check_loss(lose)
         self._set("crash", after=after, lose=lose)
 

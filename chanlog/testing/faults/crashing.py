@@ -17,23 +17,18 @@ from ...log import open as open_log
 from ...storage.segment import RawSegment, log_position
 from ...storage.store import Store
 
-__all__ = ["crash", "end_position"]
+__all__ = ["crash"]
 
 
-def end_position(log: EmbeddedLog) -> int:
-    """How far the log goes now, for ``crash(keep=...)``."""
-    return log._store.end_position
-
-
-def crash(log: EmbeddedLog, *, lose: int, keep: int, torn: bool) -> EmbeddedLog:
+def crash(log: EmbeddedLog, *, lose: int, torn: bool) -> EmbeddedLog:
     """Let the log die and open what is left of it: without its last ``lose`` appends, except for
-    what lies below ``keep`` or is durable; ``torn`` leaves the beginning of another one behind it.
+    what is durable; ``torn`` leaves the beginning of another one behind it.
 
     Whoever waits on the old log gets ``LogClosed``. Blocks for the disk.
     """
     store = log._store
     with store.maintaining, store.leading, store.lock:
-        files = _image(store, lose, max(keep, store.durable if store.folder.durable else 0), torn)
+        files = _image(store, lose, torn)
         # As in a close, and in the same moment: nothing is acknowledged or read that is not there.
         store.closed = store.halted = True
         store.active.limit = -1
@@ -49,8 +44,9 @@ def crash(log: EmbeddedLog, *, lose: int, keep: int, torn: bool) -> EmbeddedLog:
     return open_log(path, host=host, **options)
 
 
-def _image(store: Store, lose: int, keep: int, torn: bool) -> dict[str, bytes]:
+def _image(store: Store, lose: int, torn: bool) -> dict[str, bytes]:
     files = {}
+    keep = store.durable if store.folder.durable else 0
     for name in store.folder.names():
         file = store.folder.open(name, writable=False)
         try:

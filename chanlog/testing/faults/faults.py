@@ -16,7 +16,7 @@ from ...host import Timer
 from ...interface import Log
 from ...log import EmbeddedLog
 from .choosing import Chance, Fault, Rule, Script
-from .crashing import crash, end_position
+from .crashing import crash
 from .holding import Holds, RealTimer
 from .kinds import PUBLISHES, WRITES
 from .log import FaultyLog
@@ -111,7 +111,6 @@ class Faults:
         self._injected = 0
         self._trace: list[str] = []
         self._inner = log
-        self._keep = 0
         self._sources: WeakSet[Source] = WeakSet()
         self.generation = 0
         self.timer: Timer = _timer_of(log)
@@ -170,7 +169,7 @@ class Faults:
 
         The handles stay good, as those of a client that connects again; calls under way hear
         ``Disconnected``. The last ``lose`` appends are lost, if the engine may lose what it has
-        acknowledged; never what was asked to be durable. ``torn`` leaves a torn tail. For an
+        acknowledged; never what is durable. ``torn`` leaves a torn tail. For an
         embedded log, or with ``restart``. Blocks for the disk.
         """
         self._script.check_loss(lose)
@@ -284,8 +283,6 @@ class Faults:
             raise self.disconnected(call, None)
         if call.operation in PUBLISHES:
             self._published(call, answer)
-        if "durable" in call.traits or call.operation == "sync":
-            self._keep_all()
         return answer
 
     def _published(self, call: Call, answer: Any) -> None:
@@ -295,10 +292,6 @@ class Faults:
             if offset is not None:
                 self.holds.add(call.channel, offset, **call.fault.facts)
 
-    def _keep_all(self) -> None:
-        if isinstance(self._inner, EmbeddedLog):
-            self._keep = end_position(self._inner)
-
     def die(self, lose: int, torn: bool) -> None:
         """Crash, and come back."""
         self._check_crash()
@@ -307,7 +300,7 @@ class Faults:
             if self._restart is not None:
                 self._inner = self._restart()
             elif isinstance(self._inner, EmbeddedLog):
-                self._inner = crash(self._inner, lose=lose, keep=self._keep, torn=torn)
+                self._inner = crash(self._inner, lose=lose, torn=torn)
             # Before anything else is stored: a reader that stood behind what is lost goes on with
             # whatever comes in its place.
             for source in list(self._sources):

@@ -21,7 +21,7 @@ class Profile:
     """An imitated engine. ``permits`` says for each fault why it can happen there.
 
     ``silent_commit``: a commit that is lost is heard as done. ``loses_acknowledged``: a crash may
-    take what was acknowledged and not asked to be durable.
+    take what was acknowledged and is not durable.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Profile:
     loses_acknowledged: bool
 
 
-_REDIS = "https://redis.io/docs/latest/"
-_NATS = "https://docs.nats.io/"
-_KAFKA = "https://kafka.apache.org/documentation/"
+_REDIS = "redis.io/docs"
+_NATS = "docs.nats.io"
+_KAFKA = "kafka.apache.org/documentation"
 
 
-def _said(engine: str, page: str, why: str) -> str:
+def _said(documentation: str, topic: str, why: str) -> str:
     """Why that can happen, and where the engine's own documentation says so."""
-    return f"{why}; see {engine}{page}"
+    return f"{why}; see {topic} at {documentation}"
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -50,64 +50,64 @@ PROFILES: Mapping[str, Profile] = {
         permits={
             "crash": _said(
                 _REDIS,
-                "operate/oss_and_stack/management/persistence/",
+                "persistence",
                 "with `appendfsync everysec` the last second of writes is lost",
             ),
             "delay": _said(
                 _REDIS,
-                "operate/oss_and_stack/management/replication/",
+                "replication",
                 "a reader of a replica is behind",
             ),
             "disconnect": _said(
                 _REDIS,
-                "develop/reference/clients/",
+                "client handling",
                 "connections are dropped, and so are clients over their buffer limits",
             ),
             "duplicate": _said(
-                _REDIS, "commands/xadd/", "XADD with a new id is not idempotent, and clients retry"
+                _REDIS, "XADD", "XADD with a new id is not idempotent, and clients retry"
             ),
             "expire_lease": _said(
                 _REDIS,
-                "commands/xautoclaim/",
+                "XAUTOCLAIM",
                 "XAUTOCLAIM gives to others what was idle for too long",
             ),
             "fence": "a newer epoch of the same producer has opened",
             "full": _said(
                 _REDIS,
-                "develop/reference/eviction/",
+                "key eviction",
                 "over `maxmemory` with `noeviction` writes are refused",
             ),
             "lose_ack": _said(
                 _REDIS,
-                "develop/reference/clients/",
+                "client handling",
                 "a connection dies between a command and its reply",
             ),
             "lose_commit": _said(
                 _REDIS,
-                "operate/oss_and_stack/management/replication/",
+                "replication",
                 "XACK is replicated asynchronously, and a failover forgets it",
             ),
             "lose_write": _said(
                 _REDIS,
-                "operate/oss_and_stack/management/replication/",
+                "replication",
                 "replication is asynchronous: a failover loses acknowledged writes",
             ),
             "redeliver": _said(
                 _REDIS,
-                "develop/data-types/streams/",
+                "streams",
                 "entries stay pending until XACK, and are claimed and read again",
             ),
             "reorder": _said(
                 _REDIS,
-                "operate/oss_and_stack/reference/cluster-spec/",
+                "the cluster specification",
                 "streams are keys of their own, on shards of their own in a cluster",
             ),
             "slow": _said(
-                _REDIS, "commands/xreadgroup/", "a consumer reads when it can: XREADGROUP is a pull"
+                _REDIS, "XREADGROUP", "a consumer reads when it can: XREADGROUP is a pull"
             ),
             "tear": _said(
                 _REDIS,
-                "operate/oss_and_stack/management/persistence/",
+                "persistence",
                 "the append-only file ends in the middle of a command; it is cut at the start",
             ),
         },
@@ -120,61 +120,59 @@ PROFILES: Mapping[str, Profile] = {
         permits={
             "crash": _said(
                 _NATS,
-                "running-a-nats-service/configuration",
+                "configuring JetStream",
                 "the file store syncs every `sync_interval`, two minutes by default",
             ),
             "delay": _said(
                 _NATS,
-                "nats-concepts/jetstream/streams",
+                "streams",
                 "consumers are told asynchronously, and reads may come from a replica",
             ),
             "disconnect": _said(
                 _NATS,
-                "using-nats/developer/connecting/reconnect",
+                "reconnecting",
                 "servers restart, and drop slow clients",
             ),
             "duplicate": _said(
                 _NATS,
-                "using-nats/developer/develop_jetstream/model_deep_dive",
+                "publishing and acknowledging",
                 "without `Nats-Msg-Id`, or behind the deduplication window",
             ),
             "expire_lease": _said(
                 _NATS,
-                "nats-concepts/jetstream/consumers",
+                "consumers",
                 "without an acknowledgement within `AckWait` it is sent to others",
             ),
             "fence": "a newer epoch of the same producer has opened",
             "full": _said(
                 _NATS,
-                "nats-concepts/jetstream/streams",
+                "streams",
                 "a stream with `DiscardNew` refuses what is over its limits",
             ),
             "lose_ack": _said(
                 _NATS,
-                "using-nats/developer/develop_jetstream/model_deep_dive",
+                "publishing and acknowledging",
                 "the reply to a publish does not arrive within the time-out",
             ),
             "lose_commit": _said(
                 _NATS,
-                "using-nats/developer/develop_jetstream/model_deep_dive",
+                "publishing and acknowledging",
                 "an acknowledgement is a message that nobody answers, unless doubled",
             ),
-            "redeliver": _said(
-                _NATS, "nats-concepts/jetstream/consumers", "delivery is at least once"
-            ),
+            "redeliver": _said(_NATS, "consumers", "delivery is at least once"),
             "reorder": _said(
                 _NATS,
-                "nats-concepts/jetstream/consumers",
+                "consumers",
                 "consumers of different subjects are told independently",
             ),
             "slow": _said(
                 _NATS,
-                "nats-concepts/jetstream/consumers",
+                "consumers",
                 "a consumer pulls when it can, within `MaxAckPending`",
             ),
             "tear": _said(
                 _NATS,
-                "nats-concepts/jetstream/streams",
+                "streams",
                 "a message block ends in the middle of a record; it is cut at the start",
             ),
         },
@@ -198,43 +196,49 @@ PROFILES: Mapping[str, Profile] = {
         permits={
             "crash": _said(
                 _KAFKA,
-                "#replication",
+                "replication",
                 "a broker dies and another leads; with `acks=all` nothing acknowledged is lost",
             ),
             "delay": _said(
                 _KAFKA,
-                "#replication",
+                "replication",
                 "readers see up to the high watermark, which follows the replicas",
             ),
             "disconnect": _said(
-                _KAFKA, "#producerconfigs", "no leader, or none within `delivery.timeout.ms`"
+                _KAFKA, "producer configuration", "no leader, or none within `delivery.timeout.ms`"
             ),
             "expire_lease": _said(
                 _KAFKA,
-                "#consumerconfigs",
+                "consumer configuration",
                 "over `max.poll.interval.ms` the partitions go to others",
             ),
             "fence": _said(
-                _KAFKA, "#semantics", "a newer epoch of the same `transactional.id` has begun"
+                _KAFKA,
+                "message delivery semantics",
+                "a newer epoch of the same `transactional.id` has begun",
             ),
             "lose_ack": _said(
                 _KAFKA,
-                "#producerconfigs",
+                "producer configuration",
                 "the response is lost, and the producer gives up after `delivery.timeout.ms`",
             ),
             "lose_commit": _said(
-                _KAFKA, "#semantics", "an offset commit fails while the group rebalances"
+                _KAFKA,
+                "message delivery semantics",
+                "an offset commit fails while the group rebalances",
             ),
             "redeliver": _said(
-                _KAFKA, "#semantics", "after a rebalance reading goes on from the committed offsets"
+                _KAFKA,
+                "message delivery semantics",
+                "after a rebalance reading goes on from the committed offsets",
             ),
             "reorder": _said(
-                _KAFKA, "#intro_concepts_and_terms", "there is order within a partition only"
+                _KAFKA, "concepts and terms", "there is order within a partition only"
             ),
-            "slow": _said(_KAFKA, "#theconsumer", "a consumer pulls when it can"),
+            "slow": _said(_KAFKA, "the consumer", "a consumer pulls when it can"),
             "tear": _said(
                 _KAFKA,
-                "#log",
+                "the log",
                 "a segment ends in the middle of a batch; it is cut when the broker starts",
             ),
         },
