@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import ModuleType
 
-from . import agents, append, channels, engines, fan, growth, open, replay, retention, wake
+from . import agents, append, channels, double, engines, fan, growth, open, replay, retention, wake
 from .harness import Claim
 
 __all__ = ["APART", "WORKLOADS", "promised", "share_seconds"]
@@ -22,7 +22,7 @@ WORKLOADS: dict[str, ModuleType] = {
     "retention": retention,
 }
 # Measured and told by themselves: `all` is the embedded log.
-APART: dict[str, ModuleType] = {"engines": engines}
+APART: dict[str, ModuleType] = {"engines": engines, "double": double}
 # By how many cases there are and how long a round of each takes.
 _WEIGHTS = {
     "append": 4,
@@ -35,6 +35,7 @@ _WEIGHTS = {
     "growth": 2,
     "retention": 1,
     "engines": 4,
+    "double": 1,
 }
 
 

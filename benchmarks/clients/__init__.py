@@ -12,7 +12,7 @@ from .nats import NatsTasks, NatsThread
 from .ours import ChanlogTasks, ChanlogThread
 from .redis import RedisTasks, RedisThread
 
-__all__ = ["PAIRS", "Client", "Pair", "TaskClient", "ThreadClient"]
+__all__ = ["PAIRS", "Client", "Pair", "TaskClient", "ThreadClient", "nats_url", "redis_url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +26,19 @@ class Pair:
     bare: type[ThreadClient] | type[TaskClient]
 
 
-def _redis_url(server: Redis) -> str:
+def redis_url(server: Redis) -> str:
+    """Where that server is."""
     return f"unix://{server.socket}"
 
 
-def _nats_url(server: JetStream) -> str:
+def nats_url(server: JetStream) -> str:
+    """Where that server is."""
     return f"nats://127.0.0.1:{server.port}"
 
 
 PAIRS = (
-    Pair(name="Redis", server=Redis, url=_redis_url, ours=ChanlogThread, bare=RedisThread),
-    Pair(name="Redis, asyncio", server=Redis, url=_redis_url, ours=ChanlogTasks, bare=RedisTasks),
-    Pair(name="NATS", server=JetStream, url=_nats_url, ours=ChanlogThread, bare=NatsThread),
-    Pair(name="NATS, asyncio", server=JetStream, url=_nats_url, ours=ChanlogTasks, bare=NatsTasks),
+    Pair(name="Redis", server=Redis, url=redis_url, ours=ChanlogThread, bare=RedisThread),
+    Pair(name="Redis, asyncio", server=Redis, url=redis_url, ours=ChanlogTasks, bare=RedisTasks),
+    Pair(name="NATS", server=JetStream, url=nats_url, ours=ChanlogThread, bare=NatsThread),
+    Pair(name="NATS, asyncio", server=JetStream, url=nats_url, ours=ChanlogTasks, bare=NatsTasks),
 )

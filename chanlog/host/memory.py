@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmap import PAGESIZE, mmap
+from mmap import MADV_REMOVE, PAGESIZE, mmap
 
 from ..errors import LogLocked
 from .folder import Buffer, File, Folder
@@ -52,9 +52,21 @@ class MemoryFile(File):
             bigger[: self._size] = self._map[: self._size]
             self._map = bigger
         if size < self._size:
-            # Growing again shows zeros, as on a disk.
-            self._map[size : self._size] = bytes(self._size - size)
+            self._clear(size, self._size)
         self._size = size
+
+    def _clear(self, start: int, stop: int) -> None:
+        """Growing again shows zeros, as on a disk. Whole pages are given back: to write zeros would
+        touch all that was never used."""
+        page = -(-start // PAGESIZE) * PAGESIZE
+        if page < stop:
+            try:
+                self._map.madvise(MADV_REMOVE, page, stop - page)
+            except OSError:
+                pass
+            else:
+                stop = page
+        self._map[start:stop] = bytes(stop - start)
 
     def map(self, size: int, *, writable: bool) -> Buffer:
         return self._map

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
+import resource
+
 import pytest
 
 from chanlog.errors import LogLocked
@@ -80,6 +84,40 @@ def test_cutting_and_growing_leaves_zeros(folder):
     assert file.size() == 20_000
     assert file.read(9, 100) == b"x" + bytes(99)
     file.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 12_287, 12_288, 19_999])
+def test_a_map_shows_what_was_cut_as_zeros(folder, size):
+    file = folder.create("f")
+    file.write(0, b"x" * 20_000)
+    writable = file.map(20_000, writable=True)
+    file.truncate(size)
+    file.truncate(20_000)
+    assert writable[:20_000] == b"x" * size + bytes(20_000 - size)
+    file.close()
+
+
+def test_what_is_cut_of_memory_costs_nothing():
+    """To write zeros there touched 64 MiB, each time that a log was closed."""
+    folder = MemoryFolder()
+    file = folder.create("f")
+    file.truncate(1 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    file.truncate(1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_memory_whose_pages_cannot_be_given_back(monkeypatch):
+    class Map(mmap.mmap):
+        def madvise(self, *_):
+            raise OSError(errno.EINVAL, "not here")
+
+    monkeypatch.setattr("chanlog.host.memory.mmap", Map)
+    file = MemoryFolder().create("f")
+    file.write(0, b"x" * 20_000)
+    file.truncate(5_000)
+    file.truncate(20_000)
+    assert file.read(0, 20_000) == b"x" * 5_000 + bytes(15_000)
 
 
 def test_room_is_zeros(folder):
