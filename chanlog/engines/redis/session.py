@@ -43,67 +43,74 @@ class BlockingSession(RedisSession):
     """For every thread: nothing here ever suspends."""
 
     def __init__(self, url: str, seconds: float, options: dict[str, Any]) -> None:
-        self._pool = redis.ConnectionPool.from_url(url, protocol=2, **options)
-        settings = self._pool.connection_kwargs
-        settings["socket_timeout"] = seconds
-        settings.setdefault("socket_connect_timeout", seconds)
+        self._kind, self._settings = _parsed(redis.ConnectionPool, url, seconds, options)
+        self._settings["socket_timeout"] = seconds
+        # The one that was used last is used next. Each thread takes what is there, so there are as
+        # many as were ever in a call at once.
+        self._free: list[Any] = []
+        self._closed = False
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
         try:
-            connection = self._pool.get_connection()
-        except LOST as error:
-            raise Unreached(str(error)) from error
+            connection = self._free.pop()
+        except IndexError:
+            connection = self._new()
+        replies: list[Any] = []
         try:
-            connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
-            replies: list[Any] = []
+            connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
                 try:
                     replies.append(connection.read_response())
                 except redis.ResponseError as error:
                     replies.append(error)
         except BaseException:
-            # Nobody knows which replies are still to come on it.
-            connection.disconnect()  # type: ignore[no-untyped-call]
+            # Nobody knows which replies are still to come on it, and what one server has said of
+            # its end the others will say too.
+            connection.disconnect()
+            self._forget()
             raise
-        finally:
-            self._pool.release(connection)
+        self._free.append(connection)
+        if self._closed:
+            self._forget()
         return replies
+
+    def _new(self) -> Any:
+        connection = self._kind(**self._settings)
+        try:
+            connection.connect()
+        except LOST as error:
+            raise Unreached(str(error)) from error
+        return connection
+
+    def _forget(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._free.pop().disconnect()
 
     async def sleep(self, seconds: float) -> None:
         sleep(seconds)
 
     async def close(self) -> None:
-        self._pool.disconnect(inuse_connections=False)
+        self._closed = True
+        self._forget()
 
 
 class LoopSession(RedisSession):
-    """For the tasks of one event loop. It knows every connection that it has made: a pool forgets
-    one whose user is cancelled in the wrong moment, and nobody would close it."""
+    """For the tasks of one event loop."""
 
     def __init__(self, url: str, seconds: float, options: dict[str, Any]) -> None:
-        self._made: list[Any] = []
-        pool = redis.asyncio.ConnectionPool.from_url(url, protocol=2, **options)
-        settings = pool.connection_kwargs
+        self._kind, self._settings = _parsed(redis.asyncio.ConnectionPool, url, seconds, options)
         # Whoever waits has no answer for long, and ``call`` keeps the time. With a time-out of its
         # own redis-py would send with ``asyncio.wait_for``, which in Python 3.11 may lose that the
         # task was cancelled.
-        settings["socket_timeout"] = None
-        settings.setdefault("socket_connect_timeout", seconds)
-        make: Any = pool.make_connection
-
-        def making() -> Any:
-            connection = make()
-            self._made.append(connection)
-            return connection
-
-        pool.make_connection = making  # type: ignore[method-assign]
-        self._pool = pool
+        self._settings["socket_timeout"] = None
+        self._seconds = seconds
+        self._free: list[Any] = []
+        # All of them, for a call may be in the middle when the loop comes to its end.
+        self._made: set[Any] = set()
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
-        try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        except LOST as error:
-            raise Unreached(str(error)) from error
+        connection = self._free.pop() if self._free else await self._new()
         replies: list[Any] = []
         try:
             async with asyncio.timeout(seconds):
@@ -114,25 +121,41 @@ class LoopSession(RedisSession):
                     except redis.ResponseError as error:
                         replies.append(error)
         except TimeoutError:
-            await connection.disconnect(nowait=True)
+            await self._forget(connection)
             raise redis.TimeoutError(f"no answer within {seconds} seconds") from None
         except BaseException:
-            await connection.disconnect(nowait=True)
+            await self._forget(connection)
             raise
-        finally:
-            await self._pool.release(connection)
+        self._free.append(connection)
         return replies
+
+    async def _new(self) -> Any:
+        connection = self._kind(**self._settings)
+        self._made.add(connection)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await connection.connect()
+        except LOST as error:
+            await self._forget(connection)
+            raise Unreached(str(error)) from error
+        except BaseException:
+            await self._forget(connection)
+            raise
+        return connection
+
+    async def _forget(self, connection: Any) -> None:
+        """Close one that was in use, and those that were not: they have the same server."""
+        idle, self._free = self._free, []
+        for one in (connection, *idle):
+            self._made.discard(one)
+            await one.disconnect(nowait=True)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        try:
-            await self._pool.disconnect()
-        finally:
-            # Also when the loop comes to its end, and has cancelled whatever runs.
-            for connection in self._made:
-                await connection.disconnect(nowait=True)
+        for connection in self._made:
+            await connection.disconnect(nowait=True)
 
     def drop(self) -> bool:
         for connection in self._made:
@@ -140,3 +163,13 @@ class LoopSession(RedisSession):
             with suppress(StopIteration, RuntimeError):
                 connection.disconnect(nowait=True).send(None)
         return True
+
+
+def _parsed(
+    kind: Any, url: str, seconds: float, options: dict[str, Any]
+) -> tuple[type[Any], dict[str, Any]]:
+    """The kind of connection that ``url`` and ``options`` ask for, and how to make one."""
+    pool = kind.from_url(url, protocol=2, **options)
+    settings = dict(pool.connection_kwargs)
+    settings.setdefault("socket_connect_timeout", seconds)
+    return pool.connection_class, settings
