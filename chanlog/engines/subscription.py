@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
-from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -26,11 +25,12 @@ from ..message import Message
 from .engine import Engine, Page
 from .refusals import deleted, trimmed, unknown
 from .running import Runner
-from .wire import data_of, decode
+from .wire import data_of_all, decode_all
 
 __all__ = ["EngineReplay", "EngineSubscription", "watched"]
 
 PAGE_COUNT = 500
+_REPLAY_PAGE_COUNT = 1000
 
 
 class EngineSubscription(Subscription):
@@ -189,10 +189,13 @@ class EngineSubscription(Subscription):
         first = page.first + max(0, skipped)
         if bodies and first == self._at:
             passes = None if self._filter is None else self._filter.passes
-            for offset, body in enumerate(bodies, first):
-                message = decode(offset, body)
-                if passes is None or passes(message.type, message.sender):
-                    self._buffer.append(message)
+            # All or none, so that what is wrong doubles nothing.
+            messages = list(decode_all(first, bodies))
+            self._buffer.extend(
+                messages
+                if passes is None
+                else [one for one in messages if passes(one.type, one.sender)]
+            )
             self._at = first + len(bodies)
             return True
         if self._at > page.end:
@@ -325,22 +328,22 @@ class EngineReplay(Replay):
             at += len(bodies)
 
     def _page(self, at: int, session: Any) -> Any:
-        wanted = min(PAGE_COUNT, self._stop - at)
+        wanted = min(_REPLAY_PAGE_COUNT, self._stop - at)
         return self._engine.page(session, self._channel, at, wanted)
 
     def __iter__(self) -> Iterator[Message]:
         for first, bodies in self._pages():
-            yield from map(decode, count(first), bodies)
+            yield from decode_all(first, bodies)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         async for first, bodies in self._apages():
-            for offset, body in enumerate(bodies, first):
-                yield decode(offset, body)
+            for message in decode_all(first, bodies):
+                yield message
 
     def batches(self) -> Iterator[Sequence[Message]]:
         for first, bodies in self._pages():
-            yield list(map(decode, count(first), bodies))
+            yield list(decode_all(first, bodies))
 
     def data(self) -> Iterator[Any]:
         for first, bodies in self._pages():
-            yield from map(data_of, count(first), bodies)
+            yield from data_of_all(first, bodies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -185,6 +186,8 @@ class Reading:
         self._inbox = session.client.new_inbox()
         self._subscription: Subscription | None = None
         self._consumer = ""
+        self._arrived: deque[Msg] = deque()
+        self._bell = asyncio.Event()
         # What was pulled and is for whoever reads on.
         self.left: Link | None = None
 
@@ -200,16 +203,21 @@ class Reading:
             "num_replicas": 1,
             "inactive_threshold": _THRESHOLD_NS,
         }
-        self._subscription = await heeding(self._session.client.subscribe(self._inbox))
+        self._subscription = await heeding(
+            self._session.client.subscribe(self._inbox, cb=self._arrive)
+        )
         found = await self._session.ask(
             f"CONSUMER.CREATE.{self._stream}", stream_name=self._stream, config=config
         )
         self._consumer = found["name"]
 
+    async def _arrive(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._bell.set()
+
     async def pull(self, count: int, seconds: float | None = None) -> list[tuple[int, bytes]]:
         """Up to ``count`` messages that are there; with ``seconds``, the first ``count`` that come
         within them. Raises one of ``LOST``; then it is of no use any more."""
-        assert self._subscription is not None
         # A client drops what it has no room for.
         bytes_max = max(_PULL_BYTES_MIN, 2 * self._session.client.max_payload)
         wanted: dict[str, Any] = {"batch": count, "max_bytes": bytes_max}
@@ -226,7 +234,11 @@ class Reading:
         messages: list[tuple[int, bytes]] = []
         patience = _CALL_SECONDS + (seconds or 0)
         while len(messages) < count:
-            message = await heeding(self._subscription.next_msg(timeout=patience))
+            if not self._arrived:
+                self._bell.clear()
+                async with asyncio.timeout(patience):
+                    await self._bell.wait()
+            message = self._arrived.popleft()
             headers = message.headers or {}
             status, why = headers.get("Status"), headers.get("Description", "")
             if status in ("404", "408") or "MaxBytes" in why:
