@@ -56,9 +56,9 @@ def parts(run: Run) -> dict[str, str]:
     return found
 
 
-def filled(text: str, run: Run) -> str:
+def filled(text: str, parts: dict[str, str]) -> str:
     """The page with every generated part made anew; a part that is not there is an error."""
-    for name, made in parts(run).items():
+    for name, made in parts.items():
         begin = BEGIN.format(name)
         before, found, rest = text.partition(begin)
         if not found:

@@ -50,7 +50,7 @@ class EngineChannel(Channel):
             kind=kind,
             channel=self.name,
             life=self._life,
-            new_life=secrets.token_hex(8),
+            new_life="" if self._life else secrets.token_hex(8),
             **fields,
         )
 

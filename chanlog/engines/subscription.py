@@ -29,8 +29,22 @@ from .wire import data_of_all, decode_all
 
 __all__ = ["EngineReplay", "EngineSubscription", "watched"]
 
-PAGE_COUNT = 500
-_REPLAY_PAGE_COUNT = 1000
+_PAGE_COUNT_FIRST = 32
+_PAGE_COUNT_MAX = 1000
+_PAGE_BYTES = 4 << 20
+
+
+class _Paging:
+    """How many messages to ask for at once: what was seen last says how many fill a page."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = _PAGE_COUNT_FIRST
+
+    def learn(self, bodies: Sequence[bytes]) -> None:
+        fitting = _PAGE_BYTES * len(bodies) // sum(map(len, bodies))
+        self.count = max(1, min(_PAGE_COUNT_MAX, fitting))
 
 
 class EngineSubscription(Subscription):
@@ -57,6 +71,7 @@ class EngineSubscription(Subscription):
         self._at = at
         self._life = life
         self._filter = filter
+        self._paging = _Paging()
         self._buffer: deque[Message] = deque()
         self._error: Exception | None = None
         self._closed = False
@@ -139,7 +154,7 @@ class EngineSubscription(Subscription):
         return None
 
     def _page(self, session: Any) -> Any:
-        return self._engine.page(session, self._channel, self._at or 0, PAGE_COUNT)
+        return self._engine.page(session, self._channel, self._at or 0, self._paging.count)
 
     def _wait(self) -> Future[Page | None]:
         """The wait that runs, begun if there is none."""
@@ -189,6 +204,7 @@ class EngineSubscription(Subscription):
         first = page.first + max(0, skipped)
         if bodies and first == self._at:
             passes = None if self._filter is None else self._filter.passes
+            self._paging.learn(bodies)
             # All or none, so that what is wrong doubles nothing.
             messages = list(decode_all(first, bodies))
             self._buffer.extend(
@@ -312,24 +328,25 @@ class EngineReplay(Replay):
         return bodies
 
     def _pages(self) -> Iterator[tuple[int, Sequence[bytes]]]:
-        at = self._start
+        at, paging = self._start, _Paging()
         while at < self._stop:
-            page = self._runner.run(partial(self._page, at))
+            page = self._runner.run(partial(self._page, at, paging.count))
             bodies = self._cut(page, at)
             yield at, bodies
+            paging.learn(bodies)
             at += len(bodies)
 
     async def _apages(self) -> AsyncIterator[tuple[int, Sequence[bytes]]]:
-        at = self._start
+        at, paging = self._start, _Paging()
         while at < self._stop:
-            page = await self._runner.arun(partial(self._page, at))
+            page = await self._runner.arun(partial(self._page, at, paging.count))
             bodies = self._cut(page, at)
             yield at, bodies
+            paging.learn(bodies)
             at += len(bodies)
 
-    def _page(self, at: int, session: Any) -> Any:
-        wanted = min(_REPLAY_PAGE_COUNT, self._stop - at)
-        return self._engine.page(session, self._channel, at, wanted)
+    def _page(self, at: int, count: int, session: Any) -> Any:
+        return self._engine.page(session, self._channel, at, min(count, self._stop - at))
 
     def __iter__(self) -> Iterator[Message]:
         for first, bodies in self._pages():

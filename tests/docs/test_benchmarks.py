@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.page import KEPT, PAGE, PICTURES_FOLDER
+from benchmarks.page import KEPT, KEPT_APART, PAGE, PAGES_APART, PICTURES_FOLDER
 from benchmarks.peers import PEERS
 from benchmarks.plots import PICTURES
 from benchmarks.reasons import LARGE, REASONS, reason
 from benchmarks.tables import BEGIN, END, filled, load, parts, unexplained
-from benchmarks.workloads import WORKLOADS, promised
+from benchmarks.workloads import APART, WORKLOADS, promised
 
 RUN = load(KEPT)
+RUN_APART = load(KEPT_APART)
 PROMISED = {claim.text for claim in promised()}
 
 
 def test_the_page_is_what_the_run_gives() -> None:
     """A figure that somebody touched up, or forgot to make anew, would be a claim without a run."""
     text = PAGE.read_text(encoding="utf-8")
-    assert filled(text, RUN) == text
+    assert filled(text, parts(RUN)) == text
+
+
+@pytest.mark.parametrize("page", PAGES_APART, ids=lambda page: page.stem)
+def test_so_is_what_is_told_by_itself(page) -> None:
+    text = page.read_text(encoding="utf-8")
+    made = PAGES_APART[page]
+    assert filled(text, {name: make(RUN_APART) for name, make in made.items()}) == text
+    assert text.count(END) == len(made)
+    assert {row["workload"] for row in RUN_APART["figures"]} == set(APART)
+    assert not RUN_APART["settings"]["is_quick"]
 
 
 def test_no_part_of_the_page_is_left_over() -> None:
@@ -30,7 +41,7 @@ def test_no_part_of_the_page_is_left_over() -> None:
 @pytest.mark.parametrize("text", ["", BEGIN.format("machine")])
 def test_a_page_without_a_place_for_the_figures_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"part|place"):
-        filled(text, RUN)
+        filled(text, parts(RUN))
 
 
 def test_every_workload_was_run() -> None:

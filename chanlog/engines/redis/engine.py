@@ -13,7 +13,7 @@ import secrets
 from dataclasses import replace
 from hashlib import sha1
 from importlib.resources import files
-from itertools import count
+from itertools import chain, count
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ _FIELDS = ("life", "start", "end", "ended")
 _BLOCK_MS = 5000
 _COUNT = 500
 _ATTEMPTS_SECONDS = 600
+_PLAIN_MAX = 1000
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -151,14 +152,13 @@ class RedisEngine(Engine):
     async def _publish_plain(
         self, session: RedisSession, operation: Operation, slot: int, call: int
     ) -> int | None:
-        """Publish one message the short way; ``None`` if that cannot be, or nobody knows whether it
-        was: the general way finds out, as the same call."""
-        (body,) = operation.bodies
+        """Publish the short way; ``None`` if that cannot be, or nobody knows whether it was: the
+        general way finds out, as the same call."""
         keys = (self._key("s", operation.channel), self._key("m", operation.channel))
         expect = "" if operation.expect is None else operation.expect
+        halves = chain.from_iterable((body[:1], body[1:]) for body in operation.bodies)
         arguments = (
-            3, *keys, self._attempts, operation.life, expect, body[:1], body[1:], slot, call,
-            _ATTEMPTS_SECONDS,
+            3, *keys, self._attempts, operation.life, expect, slot, call, _ATTEMPTS_SECONDS, *halves
         )  # fmt: skip
         try:
             offset: int | None = await self._evaluate(session, self._publish, arguments)
@@ -300,7 +300,7 @@ def _is_plain(operation: Operation) -> bool:
     return (
         operation.kind == "publish"
         and operation.producer is None
-        and len(operation.bodies) == 1
+        and len(operation.bodies) <= _PLAIN_MAX
         and bool(operation.life)
     )
 
