@@ -146,6 +146,10 @@ class Subscription(ABC):
         the filter. Up to the end offset, else ``UnknownOffset``; below the start offset the next
         ``get`` raises ``OffsetTrimmed``. For the consumer's own thread or task."""
 
+    async def aseek(self, offset: int) -> None:
+        """``seek`` without blocking the event loop."""
+        self.seek(offset)
+
     @abstractmethod
     def close(self) -> None:
         """Give the reader back, from any thread: a waiting ``get`` raises ``HandleClosed``, a loop
@@ -508,16 +512,36 @@ class Channel(ABC):
         ``types`` lets only messages of these types pass; ``echo=False`` leaves out those whose
         sender is this handle's ``sender``, which it must have. ``last`` counts before filtering.
         ``after=-1`` is the start. A channel that does not exist yet can be waited on. Never waits
-        itself. Raises ``UnknownOffset`` for an offset from the future, ``InvalidOption`` for
-        arguments that exclude each other; an offset that was trimmed shows at the first ``get``,
+        itself, but for the answer of an engine that has to be asked where the channel is. Raises
+        ``UnknownOffset`` for an offset from the future, ``InvalidOption`` for arguments that
+        exclude each other; an offset that was trimmed shows at the first ``get``,
         as ``OffsetTrimmed``.
         """
+
+    async def asubscribe(
+        self,
+        *,
+        after: int | None = None,
+        last: int | None = None,
+        since: datetime | int | None = None,
+        live: bool = False,
+        types: Iterable[str] | None = None,
+        echo: bool = True,
+    ) -> Subscription:
+        """``subscribe`` without blocking the event loop, which matters on an engine."""
+        return self.subscribe(
+            after=after, last=last, since=since, live=live, types=types, echo=echo
+        )
 
     @abstractmethod
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         """History from ``start`` (default: the first readable) up to and without ``stop``
         (default: what is the end now). Raises ``UnknownOffset`` beyond the end; walking it raises
         ``OffsetTrimmed`` where messages were trimmed, and ``CorruptionError``."""
+
+    async def areplay(self, start: int | None = None, stop: int | None = None) -> Replay:
+        """``replay`` without blocking the event loop, which matters on an engine."""
+        return self.replay(start, stop)
 
     @abstractmethod
     def cursor(self, name: str) -> Cursor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..channels.describing import to_datetime
 from ..channels.group import terms_of
-from ..channels.starting import FROM_THE_FIRST, check_start
+from ..channels.starting import FROM_THE_FIRST, Start, check_start
 from ..channels.waking import Filter
 from ..errors import InvalidOption
 from ..format.payload import pack, unpack
@@ -203,11 +204,33 @@ class EngineChannel(Channel):
         start = check_start(after, last, since, live)
         if start == FROM_THE_FIRST:
             return self.reader(None, self._life, passing)
+        at, life = self._runner.run(partial(self._find, start))
+        return self.reader(at, life, passing)
+
+    async def asubscribe(
+        self,
+        *,
+        after: int | None = None,
+        last: int | None = None,
+        since: datetime | int | None = None,
+        live: bool = False,
+        types: Iterable[str] | None = None,
+        echo: bool = True,
+    ) -> Subscription:
+        self._runner.check()
+        passing = Filter.asked(types, echo, self.sender, self.name)
+        start = check_start(after, last, since, live)
+        if start == FROM_THE_FIRST:
+            return self.reader(None, self._life, passing)
+        at, life = await self._runner.arun(partial(self._find, start))
+        return self.reader(at, life, passing)
+
+    async def _find(self, start: Start, session: Any) -> tuple[int, str]:
+        """Where that is now, and in which life of the channel."""
         if start.since_ns is not None:
             time_us = -(-start.since_ns // 1000)
-            at = self._runner.run(lambda s: self._engine.since(s, self.name, time_us))
-            return self.reader(at, self._life, passing)
-        state = self.state()
+            return await self._engine.since(session, self.name, time_us), self._life
+        state = await self.ask_state(session, None)
         at = state.end
         if start.after is not None:
             if start.after >= state.end:
@@ -215,13 +238,17 @@ class EngineChannel(Channel):
             at = start.after + 1
         elif start.last is not None:
             at = max(state.start, state.end - start.last)
-        return self.reader(at, state.life, passing)
+        return at, state.life
 
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
-        for option, value in (("start", start), ("stop", stop)):
-            if value is not None:
-                _check_int(value, option, 0)
-        state = self.state()
+        _check_range(start, stop)
+        return self._replayed(self.state(), start, stop)
+
+    async def areplay(self, start: int | None = None, stop: int | None = None) -> Replay:
+        _check_range(start, stop)
+        return self._replayed(await self.astate(), start, stop)
+
+    def _replayed(self, state: State, start: int | None, stop: int | None) -> Replay:
         for value in (start, stop):
             if value is not None and value > state.end:
                 raise unknown(self.name, value, state.end)
@@ -343,6 +370,12 @@ def _check_int(value: Any, option: str, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InvalidOption(f"{option} is an int of at least {least}, not {value!r}", option=option)
     return value
+
+
+def _check_range(start: int | None, stop: int | None) -> None:
+    for option, value in (("start", start), ("stop", stop)):
+        if value is not None:
+            _check_int(value, option, 0)
 
 
 def _check_expect(expect: Any) -> int | None:

@@ -78,6 +78,16 @@ class Page(NamedTuple):
     first: int
     bodies: Sequence[bytes]
 
+    def is_news(self, at: int, life: str, has_ended: bool) -> bool:
+        """Whether it is for whoever waits at ``at`` of that life and knows whether it has ended:
+        there are messages, or the one it waits for will never come."""
+        return (
+            bool(self.bodies)
+            or self.life != life
+            or self.ended != has_ended
+            or not self.start <= at <= self.end
+        )
+
 
 class Watch(NamedTuple):
     """What a consumer of a group waits for beside messages: another ``revision`` than it has seen;

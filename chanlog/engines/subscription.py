@@ -227,10 +227,22 @@ class EngineSubscription(Subscription):
         return False
 
     def seek(self, offset: int) -> None:
+        self._check_offset(offset)
+        self._move(offset, self._runner.run(partial(self._page_at, offset)))
+
+    async def aseek(self, offset: int) -> None:
+        self._check_offset(offset)
+        self._move(offset, await self._runner.arun(partial(self._page_at, offset)))
+
+    def _check_offset(self, offset: int) -> None:
         self._check()
         if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
             raise InvalidOption(f"offset is that of a message, not {offset!r}", option="offset")
-        page = self._runner.run(lambda s: self._engine.page(s, self._channel, offset, 1))
+
+    def _page_at(self, offset: int, session: Any) -> Any:
+        return self._engine.page(session, self._channel, offset, 1)
+
+    def _move(self, offset: int, page: Page) -> None:
         if self._life in ("", page.life) and offset > page.end:
             raise unknown(self._channel, offset, page.end)
         self._give_up_waiting()

@@ -110,9 +110,9 @@ def test_what_was_trimmed_is_said_and_not_skipped(mixed, way):
     assert caught.value.start_offset == 9
 
 
-def test_a_start_in_the_future(mixed):
+def test_a_start_in_the_future(mixed, face):
     with pytest.raises(chanlog.UnknownOffset) as caught:
-        list(mixed.replay(21))
+        list(face(mixed).replay(21))
     assert caught.value.end_offset == 20
 
 

@@ -24,7 +24,7 @@ def test_from_the_start_by_default(ten, face):
 
 @pytest.mark.parametrize("after", [0, 4, 8, 9])
 def test_exactly_after_an_offset(ten, face, after):
-    with ten.subscribe(after=after) as reader:
+    with face(ten).subscribe(after=after) as reader:
         assert reader.offset == after + 1
         ten.publish("live")
         ten.end()
@@ -32,8 +32,8 @@ def test_exactly_after_an_offset(ten, face, after):
 
 
 @pytest.mark.parametrize("last, first", [(0, 10), (1, 9), (3, 7), (10, 0), (11, 0), (10**9, 0)])
-def test_the_last_so_many_and_then_live(ten, last, first):
-    with ten.subscribe(last=last) as reader:
+def test_the_last_so_many_and_then_live(ten, face, last, first):
+    with face(ten).subscribe(last=last) as reader:
         assert offsets(drain(reader)) == list(range(first, 10))
         ten.publish("live")
         assert datas(drain(reader)) == ["live"]
@@ -185,7 +185,7 @@ def test_types_let_only_these_pass(channel, face, types):
     channel.publish_many([6, 7], type="b")
     channel.publish_many([8, 9])
     channel.end()
-    assert datas(face.walk(channel.subscribe(types=types))) == [1, 3, 6, 7]
+    assert datas(face.walk(face(channel).subscribe(types=types))) == [1, 3, 6, 7]
 
 
 def test_types_of_later_messages(channel):
@@ -209,7 +209,7 @@ def test_echo_leaves_out_my_own(log, face):
     agent.publish_many(["a2", "a3"])
     person.publish_many(["p2", "p3"])
     agent.end()
-    assert datas(face.walk(agent.subscribe(echo=False))) == ["p1", "n1", "p2", "p3"]
+    assert datas(face.walk(face(agent).subscribe(echo=False))) == ["p1", "n1", "p2", "p3"]
     assert datas(face.walk(person.subscribe(echo=False))) == ["a1", "n1", "a2", "a3"]
     assert len(face.walk(agent.subscribe())) == 7
     assert len(face.walk(agent.subscribe(echo=True))) == 7

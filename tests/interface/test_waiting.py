@@ -211,17 +211,17 @@ def test_seek_forward_and_back(channel, face):
     channel.publish_many(range(10))
     with channel.subscribe() as reader:
         take(reader, 3)
-        reader.seek(7)
+        face(reader).seek(7)
         assert reader.offset == 7
         assert face(reader).get(timeout=0).data == 7
-        reader.seek(2)
+        face(reader).seek(2)
         assert reader.ready
         assert datas(drain(reader)) == list(range(2, 10))
-        reader.seek(10)
+        face(reader).seek(10)
         assert not reader.ready
         channel.publish("new")
         assert datas(drain(reader)) == ["new"]
-        reader.seek(0)
+        face(reader).seek(0)
         assert len(drain(reader)) == 11
 
 

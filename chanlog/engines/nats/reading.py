@@ -269,7 +269,7 @@ class NatsReader(Engine):
             while True:
                 told.clear()
                 page, chain = await self._look(session, channel, at, _PAGE_COUNT)
-                if page.bodies or page.life != life or page.ended != has_ended or at < page.start:
+                if page.is_news(at, life, has_ended):
                     return page
                 if group is not None:
                     subject = f"{self.subject('g', channel)}.{token(group.name)}"

@@ -205,7 +205,7 @@ class RedisEngine(Engine):
             if group is not None:
                 ids[self._key("n", f"{channel}\0{group.name}")] = f"{group.revision}-0"
             page, told = await self._look_or_wait(session, channel, at, ids)
-            if page.bodies or page.life != life or page.ended != has_ended or at < page.start:
+            if page.is_news(at, life, has_ended):
                 return page
             if len(told) > 1 or self._key("s", channel) not in told:
                 # Told of the group; or by nobody, and then it is looked at anew.

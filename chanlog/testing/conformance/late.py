@@ -27,49 +27,49 @@ class LateJoin(Scenarios):
         assert [face(reader).get(timeout=LIMIT_SECONDS).data for _ in range(3)] == ["a", "b", "c"]
         assert face(reader).get(timeout=0) is None
 
-    def test_a_late_reader_gets_the_last_n(self, channel: Channel) -> None:
+    def test_a_late_reader_gets_the_last_n(self, channel: Channel, face: Face) -> None:
         """``last=n`` rewinds n messages, or as many as there are; then it goes on live."""
         channel.publish_many("abcde")
-        reader = channel.subscribe(last=2)
+        reader = face(channel).subscribe(last=2)
         assert datas(take(reader, 2)) == ["d", "e"]
-        assert datas(drain(channel.subscribe(last=99))) == ["a", "b", "c", "d", "e"]
-        assert drain(channel.subscribe(last=0)) == []
+        assert datas(drain(face(channel).subscribe(last=99))) == ["a", "b", "c", "d", "e"]
+        assert drain(face(channel).subscribe(last=0)) == []
         channel.publish("f")
         assert datas(take(reader, 1)) == ["f"]
 
-    def test_a_live_reader_gets_only_what_comes(self, channel: Channel) -> None:
+    def test_a_live_reader_gets_only_what_comes(self, channel: Channel, face: Face) -> None:
         """``live=True`` leaves out all that was published before the call, and nothing after."""
         channel.publish_many("abc")
-        reader = channel.subscribe(live=True)
+        reader = face(channel).subscribe(live=True)
         assert reader.get(timeout=0) is None
         channel.publish_many("de")
         assert datas(take(reader, 2)) == ["d", "e"]
 
-    def test_a_live_reader_of_nothing_yet(self, channel: Channel) -> None:
+    def test_a_live_reader_of_nothing_yet(self, channel: Channel, face: Face) -> None:
         """``live=True`` on a channel that does not exist yet gets its first message."""
-        reader = channel.subscribe(live=True)
+        reader = face(channel).subscribe(live=True)
         channel.publish("first")
         assert datas(take(reader, 1)) == ["first"]
 
-    def test_a_reader_since_a_time(self, channel: Channel, harness: Harness) -> None:
+    def test_a_reader_since_a_time(self, channel: Channel, harness: Harness, face: Face) -> None:
         """``since`` begins with the first message at or after a time, as ``datetime`` or ns."""
         channel.publish("old")
         harness.advance(0.01)
         channel.publish_many("bc")
         new = list(channel.replay())[1]
-        assert datas(drain(channel.subscribe(since=new.time_ns))) == ["b", "c"]
+        assert datas(drain(face(channel).subscribe(since=new.time_ns))) == ["b", "c"]
         # To the microsecond, which is all that a datetime can say.
         since = new.time
-        assert datas(drain(channel.subscribe(since=since))) == ["b", "c"]
-        assert len(drain(channel.subscribe(since=since - timedelta(days=1)))) == 3
-        assert drain(channel.subscribe(since=since + timedelta(days=1))) == []
+        assert datas(drain(face(channel).subscribe(since=since))) == ["b", "c"]
+        assert len(drain(face(channel).subscribe(since=since - timedelta(days=1)))) == 3
+        assert drain(face(channel).subscribe(since=since + timedelta(days=1))) == []
 
-    def test_a_reader_after_an_offset(self, channel: Channel) -> None:
+    def test_a_reader_after_an_offset(self, channel: Channel, face: Face) -> None:
         """``after`` resumes exactly behind a known message; ``-1`` is the start."""
         offsets = channel.publish_many("abcd")
         for place, offset in enumerate(offsets):
-            assert datas(drain(channel.subscribe(after=offset))) == list("abcd")[place + 1 :]
-        assert datas(drain(channel.subscribe(after=-1))) == list("abcd")
+            assert datas(drain(face(channel).subscribe(after=offset))) == list("abcd")[place + 1 :]
+        assert datas(drain(face(channel).subscribe(after=-1))) == list("abcd")
 
     def test_a_reader_resumes_where_another_stopped(self, channel: Channel) -> None:
         """A client that lost its connection goes on behind the last message it has, whatever was
@@ -80,27 +80,27 @@ class LateJoin(Scenarios):
         channel.publish_many("de")
         assert datas(take(channel.subscribe(after=last.offset), 3)) == ["c", "d", "e"]
 
-    def test_an_offset_from_the_future_is_refused(self, channel: Channel) -> None:
+    def test_an_offset_from_the_future_is_refused(self, channel: Channel, face: Face) -> None:
         """A reader, a seek or a replay from beyond the end raises ``UnknownOffset`` with the end
         as a fact, rather than to wait for what is not what was meant."""
         channel.publish("a")
         end = channel.info().end_offset
         with pytest.raises(UnknownOffset) as caught:
-            channel.subscribe(after=end + BEYOND)
+            face(channel).subscribe(after=end + BEYOND)
         assert caught.value.end_offset == end
         with pytest.raises(UnknownOffset):
-            channel.replay(end + BEYOND)
+            face(channel).replay(end + BEYOND)
         with pytest.raises(UnknownOffset):
-            channel.subscribe().seek(end + BEYOND)
+            face(channel.subscribe()).seek(end + BEYOND)
 
-    def test_beginnings_that_exclude_each_other(self, channel: Channel) -> None:
+    def test_beginnings_that_exclude_each_other(self, channel: Channel, face: Face) -> None:
         """Two beginnings at once are a mistake, and raise ``InvalidOption``."""
         with pytest.raises(InvalidOption):
-            channel.subscribe(last=1, live=True)
+            face(channel).subscribe(last=1, live=True)
         with pytest.raises(InvalidOption):
-            channel.subscribe(after=-1, since=0)
+            face(channel).subscribe(after=-1, since=0)
         with pytest.raises(InvalidOption):
-            channel.subscribe(last=-1)
+            face(channel).subscribe(last=-1)
 
     def test_history_goes_over_into_live_without_a_gap(self, channel: Channel) -> None:
         """Readers that begin in the middle of publishing miss nothing and repeat nothing."""
@@ -139,7 +139,7 @@ class LateJoin(Scenarios):
         """A replay gives what is there, or a part of it, and does not wait for more."""
         offsets = channel.publish_many("abcde")
         assert datas(face.walk(channel.replay())) == list("abcde")
-        part = channel.replay(offsets[1], offsets[3])
+        part = face(channel).replay(offsets[1], offsets[3])
         assert datas(face.walk(part)) == ["b", "c"]
         assert list(part.data()) == ["b", "c"]
         assert [m.data for batch in part.batches() for m in batch] == ["b", "c"]

@@ -115,6 +115,9 @@ class FaultyChannel(Channel):
     def replay(self, start: int | None = None, stop: int | None = None) -> Replay:
         return self.inner.replay(start, stop)
 
+    async def areplay(self, start: int | None = None, stop: int | None = None) -> Replay:
+        return await self.inner.areplay(start, stop)
+
     def cursor(self, name: str) -> Cursor:
         return FaultyCursor(self.faults, self, name)
 
