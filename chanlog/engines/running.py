@@ -37,7 +37,12 @@ async def heeding(work: Awaitable[Result]) -> Result:
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
-    result = await work
+    try:
+        result = await work
+    except Exception:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
     if task.cancelling() > before:
         raise asyncio.CancelledError
     return result
@@ -115,23 +120,24 @@ class Runner:
 
     def begin(self, work: Work[Result]) -> Future[Result]:
         """Run ``work`` in the log's own loop; cancelling the future ends it."""
-        self.check()
 
         async def body() -> Result:
             return await heeding(work(await self._session()))
 
-        return asyncio.run_coroutine_threadsafe(body(), self._own_loop())
+        # What is begun before a close is there when that ends everything.
+        with self._lock:
+            self.check()
+            return asyncio.run_coroutine_threadsafe(body(), self._own_loop())
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=loop.run_forever, name="chanlog engine", daemon=True
-                )
-                self._thread.start()
-                self._loop = loop
-            return self._loop
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=loop.run_forever, name="chanlog engine", daemon=True
+            )
+            self._thread.start()
+            self._loop = loop
+        return self._loop
 
     async def _session(self) -> Session:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..errors import Disconnected
+from ..errors import ChanlogError, Disconnected
 from ..host import monotonic
 
 __all__ = ["Trying"]
@@ -41,15 +41,20 @@ class Trying:
         *,
         certain: bool,
         over: Callable[[], bool] = lambda: False,
+        is_sent: bool = False,
+        began: float | None = None,
     ) -> Result:
         """Do ``work`` until it comes to its end, time is up, or all is ``over``. ``certain`` says
-        that ``work`` changes nothing. Raises ``Disconnected``."""
-        deadline, pause, is_sent = monotonic() + self._seconds, _PAUSE_SECONDS_MIN, False
+        that ``work`` changes nothing; ``is_sent``, that it was asked for in another way already,
+        at ``began``. Raises ``Disconnected``."""
+        deadline = (monotonic() if began is None else began) + self._seconds
+        pause = _PAUSE_SECONDS_MIN
         while True:
             try:
                 return await work()
             except self._lost as error:
-                if over():
+                if isinstance(error, ChanlogError) or over():
+                    # A full disk is an ``OSError`` too.
                     raise
                 is_sent = is_sent or not isinstance(error, self._unsent)
                 if monotonic() >= deadline:

@@ -9,6 +9,7 @@ the two, and whoever is woken later is woken by somebody else.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -47,7 +48,22 @@ class Rest:
 
 def look(timer: object, is_inside: Callable[[threading.Thread], bool]) -> Rest:
     """Look at the threads that are ``is_inside``, but for the one that asks, and for what another
-    log than those of ``timer`` does in the background."""
+    log than those of ``timer`` does in the background.
+
+    The interpreter makes a frame of another thread into an object when it is asked for it. If that
+    begins a garbage collection whose finalizers let the thread run, the object is of a frame that
+    is gone, and looking at it is a crash (CPython 3.11). So nothing is collected meanwhile.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _look(timer, is_inside)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _look(timer: object, is_inside: Callable[[threading.Thread], bool]) -> Rest:
     waits: dict[Any, object] = {}
     running = []
     me = threading.current_thread()

@@ -24,6 +24,12 @@ def harness(
     harness.close()
 
 
+def only(engine: str) -> pytest.MarkDecorator:
+    """For a test of what one engine does."""
+    ids = {"redis": RedisHarness, "nats": NatsHarness}
+    return pytest.mark.parametrize("harness", [ids[engine]], ids=[engine], indirect=True)
+
+
 @pytest.fixture
 def log(harness: Harness) -> Iterator[Any]:
     with harness.connect() as log:

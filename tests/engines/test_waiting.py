@@ -112,6 +112,18 @@ def test_whoever_waits_does_so_for_longer_than_a_call_may_take(harness):
         assert log.channel(harness.new_name()).subscribe().get(timeout=1) is None
 
 
+def test_a_reader_that_waits_is_there_when_the_server_is_again(log, harness):
+    """On NATS it had asked the one before, and looked up seven seconds later."""
+    channel = log.channel(harness.new_name())
+    channel.publish("a")
+    waiting = spawn(channel.subscribe(live=True).get, LIMIT)
+    until(lambda: log._runner._thread is not None, "the reader waits")
+    sleep(QUIET_SECONDS)
+    harness.restart()
+    channel.publish("b")
+    assert waiting.result(SOON_SECONDS - 1).data == "b"
+
+
 def test_an_acknowledgement_wakes_nobody_for_nothing(channel, asked):
     """Each of a crowd that waits would look again, and find that nothing has become free."""
     channel.publish_many(range(3))

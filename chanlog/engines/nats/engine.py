@@ -97,15 +97,23 @@ class NatsEngine(NatsReader):
             return await self._commit(session, operation)
         if operation.kind == "regroup":
             return await self._regroup(session, operation)
+        kept_end = 0
+        if operation.kind == "delete":
+            # What is kept from now on may be of the next life.
+            kept_end = await self.attempt(
+                session, lambda: session.end(self.kept_stream), certain=True
+            )
         async with session.locks.setdefault(operation.channel, asyncio.Lock()):
             chain, link, result = await self._change(session, operation)
         if operation.kind == "delete" and chain.seq and not chain.life:
             # Also what somebody has left who died on the way.
-            await self._forget(session, operation.channel)
+            await self._forget(session, operation.channel, chain.seq + 1, kept_end)
         elif operation.kind == "trim" and link is not None:
             await self._purge(session, operation.channel, chain)
         elif link is not None and chain.retention:
-            await self._retain(session, operation.channel, chain, link.first)
+            # It is done, whatever becomes of this.
+            with suppress(ChanlogError):
+                await self._retain(session, operation.channel, chain, link.first)
         return chain.life, result
 
     async def _change(
@@ -147,9 +155,11 @@ class NatsEngine(NatsReader):
                 is_new = True
                 continue
             behind = replace(link.chain, seq=seq)
-            if was_there:
-                behind = await self.chain(session, channel)
-            self.learn(session, channel, behind)
+            if was_there and operation.unique:
+                # By another, maybe, and on another chain.
+                session.chains.pop(channel, None)
+            else:
+                self.learn(session, channel, behind)
             return behind, link, result
 
     def _too_large(self, size: int) -> ChanlogError:
@@ -160,13 +170,15 @@ class NatsEngine(NatsReader):
             bytes_max=self.message_bytes_max,
         )
 
-    async def _forget(self, session: NatsSession, channel: str) -> None:
-        """The channel is deleted: tell whoever waits, and forget what there was."""
+    async def _forget(self, session: NatsSession, channel: str, end: int, kept_end: int) -> None:
+        """The channel is deleted: tell whoever waits, and forget what there was before these
+        places of the two streams."""
 
         async def work() -> None:
-            await session.purge(self.stream, self.subject("m", channel))
+            await session.purge(self.stream, self.subject("m", channel), end)
             for kind in "cg":
-                await session.purge(self.kept_stream, f"{self.subject(kind, channel)}.*")
+                pattern = f"{self.subject(kind, channel)}.*"
+                await session.purge(self.kept_stream, pattern, kept_end)
             await session.client.publish(self.subject("w", channel), b"")
 
         session.chains.pop(channel, None)

@@ -233,7 +233,10 @@ class NatsReader(Engine):
             rest = page.bodies[count:]
             reading.left = Link(links[-1].chain, page.first + count, list(rest))
             page = page._replace(bodies=page.bodies[:count])
-        self._keep_reading(session, channel, page.first + len(page.bodies), reading)
+        if reading.is_spent and reading.left is None:
+            session.give_back(reading)
+        else:
+            self._keep_reading(session, channel, page.first + len(page.bodies), reading)
         return page
 
     @staticmethod
@@ -294,7 +297,6 @@ class NatsReader(Engine):
             try:
                 await reading.begin(chain.seq + 1)
             except LOST:
-                await reading.end()
                 await asyncio.sleep(_PAUSE_SECONDS)
                 return None
         pulling = asyncio.ensure_future(
@@ -383,11 +385,14 @@ def name_in(subject: str) -> str:
 def _page(chain: Chain, at: int, links: list[Link]) -> Page:
     """The messages from ``at`` on that are in ``links``; the channel is ``chain``, or newer."""
     bodies: list[bytes] = []
-    first = at
+    first, life = at, ""
     for link in links:
         chain = max(chain, link.chain, key=lambda one: one.seq)
         if not link.bodies:
             continue
+        if link.chain.life != life:
+            # Of the life before there is nothing to be had any more.
+            bodies, life = [], link.chain.life
         if not bodies:
             skipped = max(0, at - link.first)
             first = link.first + skipped

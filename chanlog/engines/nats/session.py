@@ -7,6 +7,7 @@ import json
 from collections import deque
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import nats
 import nats.errors
@@ -55,19 +56,26 @@ class NatsSession(Session):
         self.kept: dict[str, tuple[int, Any]] = {}
         self.locks: dict[str, asyncio.Lock] = {}
         self.readings: dict[tuple[str, int], Reading] = {}
+        self.begun: WeakSet[Reading] = WeakSet()
         self._ending: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, url: str, seconds: float, options: dict[str, Any]) -> NatsSession:
         """Connect. Raises one of ``LOST`` after ``seconds``."""
         client = Client()
+        session = cls(client)
 
         async def ignore(*_: Any) -> None:
             """Whoever has asked for something is told."""
 
+        async def lose() -> None:
+            for reading in list(session.begun):
+                reading.lose()
+
         connecting = client.connect(
             servers=[url],
             error_cb=ignore,
+            reconnected_cb=lose,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.05,  # type: ignore[arg-type]
             **options,
@@ -78,7 +86,7 @@ class NatsSession(Session):
             with suppress(Exception):
                 await client.close()
             raise
-        return cls(client)
+        return session
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -133,12 +141,14 @@ class NatsSession(Session):
         wanted = json.dumps({"seq": max(1, seq), "next_by_subj": subject}).encode()
         return _found(await self._request(f"{_API}.DIRECT.GET.{stream}", wanted))
 
-    async def purge(self, stream: str, subject: str, before: int | None = None) -> None:
-        """Forget the messages of a subject, or those before a place."""
-        arguments: dict[str, Any] = {"filter": subject}
-        if before is not None:
-            arguments["seq"] = before
-        await self.ask(f"STREAM.PURGE.{stream}", **arguments)
+    async def purge(self, stream: str, subject: str, before: int) -> None:
+        """Forget the messages of a subject before a place."""
+        await self.ask(f"STREAM.PURGE.{stream}", filter=subject, seq=before)
+
+    async def end(self, stream: str) -> int:
+        """The place that the next message of a stream will have, at least."""
+        last: int = (await self.ask(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+        return last + 1
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         """The subjects that have messages."""
@@ -184,15 +194,26 @@ class Reading:
         self._stream = stream
         self._subject = subject
         self._inbox = session.client.new_inbox()
+        session.begun.add(self)
         self._subscription: Subscription | None = None
         self._consumer = ""
         self._arrived: deque[Msg] = deque()
         self._bell = asyncio.Event()
         # What was pulled and is for whoever reads on.
         self.left: Link | None = None
+        # It has given what it had, and gives nothing more.
+        self.is_spent = False
+        self._is_lost = False
 
     async def begin(self, seq: int) -> None:
         """Have the server make it."""
+        try:
+            await heeding(self._make(seq))
+        except BaseException:
+            self._session.give_back(self)
+            raise
+
+    async def _make(self, seq: int) -> None:
         config = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": max(1, seq),
@@ -203,13 +224,17 @@ class Reading:
             "num_replicas": 1,
             "inactive_threshold": _THRESHOLD_NS,
         }
-        self._subscription = await heeding(
-            self._session.client.subscribe(self._inbox, cb=self._arrive)
-        )
+        self._subscription = await self._session.client.subscribe(self._inbox, cb=self._arrive)
         found = await self._session.ask(
             f"CONSUMER.CREATE.{self._stream}", stream_name=self._stream, config=config
         )
         self._consumer = found["name"]
+
+    def lose(self) -> None:
+        """The connection is a new one: what was asked for on the old one may never be answered, and
+        the server may be another one."""
+        self._is_lost = True
+        self._bell.set()
 
     async def _arrive(self, message: Msg) -> None:
         self._arrived.append(message)
@@ -234,14 +259,23 @@ class Reading:
         messages: list[tuple[int, bytes]] = []
         patience = _CALL_SECONDS + (seconds or 0)
         while len(messages) < count:
-            if not self._arrived:
+            if not self._arrived and not self._is_lost:
                 self._bell.clear()
-                async with asyncio.timeout(patience):
-                    await self._bell.wait()
+                try:
+                    async with asyncio.timeout(patience):
+                        await self._bell.wait()
+                except TimeoutError:
+                    if not messages:
+                        raise
+                    # The server says nothing when the last has filled the bytes exactly.
+                    self.is_spent = True
+                    break
+            if self._is_lost:
+                raise ConnectionError("the server that was asked is gone")
             message = self._arrived.popleft()
             headers = message.headers or {}
             status, why = headers.get("Status"), headers.get("Description", "")
-            if status in ("404", "408") or "MaxBytes" in why:
+            if status in ("404", "408") or "MaxBytes" in why or "Batch Completed" in why:
                 break
             if status is not None:
                 raise nats.errors.Error(f"the consumer is gone: {status} {why}")

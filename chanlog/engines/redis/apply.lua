@@ -8,10 +8,22 @@
 
 local prefix, attempts, slot, call = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
--- What is tried again may have been done: its answer was lost, or is still on its way.
+-- What is tried again may have been done: its answer was lost, or is still on its way. And what
+-- comes when its slot has a later call was tried again long ago, and nobody waits for its answer.
 local known = redis.call('HGET', attempts, slot)
-if known and string.sub(known, 1, #call + 1) == call .. ':' then
+local seen = known and tonumber(string.match(known, '^%d+'))
+if seen == tonumber(call) then
     return string.sub(known, #call + 2)
+elseif seen and seen > tonumber(call) then
+    return false
+end
+
+-- The answer, remembered: what was refused may not be done by what comes late either.
+local function answer(said)
+    local packed = cmsgpack.pack(said)
+    redis.call('HSET', attempts, slot, call .. ':' .. packed)
+    redis.call('EXPIRE', attempts, ARGV[6])
+    return packed
 end
 
 local RECENT_MAX = 64
@@ -234,7 +246,7 @@ for place, op in ipairs(operations) do
         wrong = {'deleted', op.channel}
     end
     if wrong then
-        return cmsgpack.pack(wrong)
+        return answer(wrong)
     end
     results[place] = {state.life, value}
 end
@@ -354,7 +366,4 @@ for _, state in ipairs(order) do
     end
 end
 
-local answer = cmsgpack.pack({'ok', results})
-redis.call('HSET', attempts, slot, call .. ':' .. answer)
-redis.call('EXPIRE', attempts, ARGV[6])
-return answer
+return answer({'ok', results})

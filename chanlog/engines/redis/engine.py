@@ -22,6 +22,7 @@ import redis
 
 from ...capabilities import REDIS
 from ...errors import DiskFull, InvalidOption
+from ...host import monotonic
 from ..engine import Engine, Operation, Page, State, Watch
 from ..log import EngineLog
 from ..refusals import refuse
@@ -35,6 +36,8 @@ _BLOCK_MS = 5000
 _COUNT = 500
 _ATTEMPTS_SECONDS = 600
 _PLAIN_MAX = 1000
+# ``DiskFull`` is an ``OSError`` too, and says what was done.
+_MAY_BE_DONE = (redis.ConnectionError, redis.TimeoutError)
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -128,21 +131,33 @@ class RedisEngine(Engine):
             slot = self._slots.pop()
         except IndexError:
             slot = next(self._slots_made)
-        call = next(self._calls)
-        if len(operations) == 1 and _is_plain(operations[0]):
-            offset = await self._publish_plain(session, operations[0], slot, call)
-            if offset is not None:
-                self._slots.append(slot)
-                return [(operations[0].life, offset)]
-        # The server's decoder is of the time before msgpack had a type for bytes.
-        packed = msgpack.packb([_plain(operation) for operation in operations], use_bin_type=False)
-        arguments = (0, self._prefix, self._attempts, slot, call, packed, _ATTEMPTS_SECONDS)
-        answer = await self._trying.attempt(
-            lambda: self._evaluate(session, self._apply, arguments), session.sleep, certain=False
-        )
-        # Only now: what is lost on its way may still come, and would take the place of a later
-        # call's answer.
-        self._slots.append(slot)
+        call, began, is_sent = next(self._calls), monotonic(), False
+        try:
+            if len(operations) == 1 and _is_plain(operations[0]):
+                try:
+                    offset = await self._publish_plain(session, operations[0], slot, call)
+                except Unreached:
+                    offset = None
+                except _MAY_BE_DONE:
+                    offset, is_sent = None, True
+                if offset is not None:
+                    return [(operations[0].life, offset)]
+            # The server's decoder is of the time before msgpack had a type for bytes.
+            packed = msgpack.packb(
+                [_plain(operation) for operation in operations], use_bin_type=False
+            )
+            arguments = (0, self._prefix, self._attempts, slot, call, packed, _ATTEMPTS_SECONDS)
+            answer = await self._trying.attempt(
+                lambda: self._evaluate(session, self._apply, arguments),
+                session.sleep,
+                certain=False,
+                over=lambda: session.closed,
+                is_sent=is_sent,
+                began=began,
+            )
+        finally:
+            # What is lost on its way may still come, and finds that a later call had its slot.
+            self._slots.append(slot)
         word, *facts = msgpack.unpackb(answer, raw=False, strict_map_key=False)
         if word != "ok":
             refuse(word, facts)
@@ -152,18 +167,15 @@ class RedisEngine(Engine):
     async def _publish_plain(
         self, session: RedisSession, operation: Operation, slot: int, call: int
     ) -> int | None:
-        """Publish the short way; ``None`` if that cannot be, or nobody knows whether it was: the
-        general way finds out, as the same call."""
+        """Publish the short way; ``None`` if that cannot be. When nobody knows whether it was done,
+        the general way finds out, as the same call."""
         keys = (self._key("s", operation.channel), self._key("m", operation.channel))
         expect = "" if operation.expect is None else operation.expect
         halves = chain.from_iterable((body[:1], body[1:]) for body in operation.bodies)
         arguments = (
             3, *keys, self._attempts, operation.life, expect, slot, call, _ATTEMPTS_SECONDS, *halves
         )  # fmt: skip
-        try:
-            offset: int | None = await self._evaluate(session, self._publish, arguments)
-        except LOST:
-            return None
+        offset: int | None = await self._evaluate(session, self._publish, arguments)
         return offset
 
     # Looking.
@@ -179,7 +191,10 @@ class RedisEngine(Engine):
         """The replies to ``commands``, which change nothing, and may take ``seconds`` more than
         others. A refusal is raised, or with ``refuse=False`` is among the replies."""
         replies = await self._trying.attempt(
-            lambda: session.call(commands, self._timeout + seconds), session.sleep, certain=True
+            lambda: session.call(commands, self._timeout + seconds),
+            session.sleep,
+            certain=True,
+            over=lambda: session.closed,
         )
         for reply in replies if refuse else ():
             if isinstance(reply, redis.ResponseError):

@@ -17,7 +17,8 @@ then
     return false
 end
 local known = redis.call('HGET', KEYS[3], ARGV[3])
-if known and string.sub(known, 1, #ARGV[4] + 1) == ARGV[4] .. ':' then
+local seen = known and tonumber(string.match(known, '^%d+'))
+if seen and seen >= tonumber(ARGV[4]) then
     return false
 end
 local time = redis.call('TIME')

@@ -19,14 +19,26 @@ Command = tuple[Any, ...]
 
 # What happens to a call when the server, or the way to it, is gone.
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
+_ANOTHER_LEADS = ("MASTERDOWN", "NOREPLICAS", "READONLY", "UNBLOCKED")
 
 
 class Unreached(redis.ConnectionError):
     """There was no connection to send anything on."""
 
 
+def _reply(error: redis.ResponseError) -> redis.ResponseError:
+    """The error as a reply, unless it says that this server leads no more, or not yet: then nothing
+    was done, and another connection may lead to the one that does. Raises ``Unreached``."""
+    said = str(error)
+    if isinstance(error, redis.exceptions.ReadOnlyError) or said.startswith(_ANOTHER_LEADS):
+        raise Unreached(said) from error
+    return error
+
+
 class RedisSession(Session):
     """What both kinds can do."""
+
+    closed = False
 
     @abstractmethod
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
@@ -48,7 +60,6 @@ class BlockingSession(RedisSession):
         # The one that was used last is used next. Each thread takes what is there, so there are as
         # many as were ever in a call at once.
         self._free: list[Any] = []
-        self._closed = False
 
     async def call(self, commands: list[Command], seconds: float) -> list[Any]:
         try:
@@ -62,7 +73,7 @@ class BlockingSession(RedisSession):
                 try:
                     replies.append(connection.read_response())
                 except redis.ResponseError as error:
-                    replies.append(error)
+                    replies.append(_reply(error))
         except BaseException:
             # Nobody knows which replies are still to come on it, and what one server has said of
             # its end the others will say too.
@@ -70,11 +81,13 @@ class BlockingSession(RedisSession):
             self._forget()
             raise
         self._free.append(connection)
-        if self._closed:
+        if self.closed:
             self._forget()
         return replies
 
     def _new(self) -> Any:
+        if self.closed:
+            raise Unreached("this log is closed")
         connection = self._kind(**self._settings)
         try:
             connection.connect()
@@ -91,7 +104,7 @@ class BlockingSession(RedisSession):
         sleep(seconds)
 
     async def close(self) -> None:
-        self._closed = True
+        self.closed = True
         self._forget()
 
 
@@ -119,10 +132,14 @@ class LoopSession(RedisSession):
                     try:
                         replies.append(await connection.read_response())
                     except redis.ResponseError as error:
-                        replies.append(error)
+                        replies.append(_reply(error))
         except TimeoutError:
-            await self._forget(connection)
+            await self._forget(connection, *self._free)
             raise redis.TimeoutError(f"no answer within {seconds} seconds") from None
+        except LOST:
+            # What one has met the others will meet too.
+            await self._forget(connection, *self._free)
+            raise
         except BaseException:
             await self._forget(connection)
             raise
@@ -130,6 +147,8 @@ class LoopSession(RedisSession):
         return replies
 
     async def _new(self) -> Any:
+        if self.closed:
+            raise Unreached("this log is closed")
         connection = self._kind(**self._settings)
         self._made.add(connection)
         try:
@@ -143,21 +162,30 @@ class LoopSession(RedisSession):
             raise
         return connection
 
-    async def _forget(self, connection: Any) -> None:
-        """Close one that was in use, and those that were not: they have the same server."""
-        idle, self._free = self._free, []
-        for one in (connection, *idle):
-            self._made.discard(one)
-            await one.disconnect(nowait=True)
+    async def _forget(self, *connections: Any) -> None:
+        for connection in connections:
+            self._made.discard(connection)
+            if connection in self._free:
+                self._free.remove(connection)
+        for connection in connections:
+            await connection.disconnect(nowait=True)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        for connection in self._made:
-            await connection.disconnect(nowait=True)
+        self.closed = True
+        made = list(self._made)
+        try:
+            # Until it is done: the loop may turn no more after this.
+            for connection in made:
+                await connection.disconnect()
+        finally:
+            for connection in made:
+                await connection.disconnect(nowait=True)
 
     def drop(self) -> bool:
+        self.closed = True
         for connection in self._made:
             # Outside of a task it only closes, and waits for nothing.
             with suppress(StopIteration, RuntimeError):

@@ -1,0 +1,159 @@
+"""What is lost on its way, comes late or comes twice is done once, and told as it is."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+import chanlog
+
+from ..support import LIMIT, spawn
+from .conftest import only
+
+SECONDS = 0.5
+
+
+def replayed(channel):
+    return list(channel.replay().data())
+
+
+def asked(harness):
+    return redis.Redis(port=harness.server.port)
+
+
+@only("redis")
+def test_what_the_short_way_has_sent_may_have_happened(harness, monkeypatch):
+    """Its answer was lost, then nobody could be reached: and that was called `nothing was done`."""
+    with harness.connect(timeout=SECONDS) as log:
+        channel = log.channel(harness.new_name())
+        channel.publish("a")
+        engine = log._engine
+        publish = engine._publish_plain
+
+        async def losing(*arguments):
+            await publish(*arguments)
+            cut.__enter__()
+            raise redis.ConnectionError("the answer is lost")
+
+        cut = harness.cut_network()
+        monkeypatch.setattr(engine, "_publish_plain", losing)
+        with pytest.raises(chanlog.Disconnected) as raised:
+            channel.publish("b")
+        monkeypatch.undo()
+        cut.__exit__(None, None, None)
+        assert raised.value.happened is None
+        assert replayed(channel) == ["a", "b"]
+
+
+@only("redis")
+@pytest.mark.parametrize("way", ["short", "general"])
+def test_a_copy_that_comes_late_does_nothing(log, harness, monkeypatch, way):
+    """By then its slot belonged to a later call, which was taken for another."""
+    channel = log.channel(harness.new_name())
+    channel.publish("a")
+    engine, sent = log._engine, []
+    evaluate = engine._evaluate
+
+    async def noting(session, script, arguments):
+        sent.append((session, script, arguments))
+        return await evaluate(session, script, arguments)
+
+    monkeypatch.setattr(engine, "_evaluate", noting)
+    if way == "general":
+        monkeypatch.setattr("chanlog.engines.redis.engine._PLAIN_MAX", 0)
+    assert channel.publish("b") == 1
+    late = sent[-1]
+    assert channel.publish("c") == 2
+    with pytest.raises(StopIteration):
+        evaluate(*late).send(None)
+    assert replayed(channel) == ["a", "b", "c"]
+
+
+@only("redis")
+def test_a_copy_of_what_was_refused_is_not_done_either(log, harness, monkeypatch):
+    channel = log.channel(harness.new_name())
+    channel.publish("a")
+    engine, sent = log._engine, []
+    evaluate = engine._evaluate
+
+    async def noting(session, script, arguments):
+        sent.append((session, script, arguments))
+        return await evaluate(session, script, arguments)
+
+    monkeypatch.setattr(engine, "_evaluate", noting)
+    with pytest.raises(chanlog.UnexpectedOffset):
+        channel.publish("b", expect=2)
+    late = sent[-1]
+    channel.publish("c")
+    with pytest.raises(StopIteration):
+        evaluate(*late).send(None)
+    assert replayed(channel) == ["a", "c"]
+
+
+@only("redis")
+def test_a_full_server_is_told_at_once(harness):
+    with harness.connect() as log, asked(harness) as client:
+        channel = log.channel(harness.new_name())
+        channel.publish("a")
+        producer = channel.producer("p")
+        client.config_set("maxmemory", 1)
+        try:
+            for publish in (channel.publish, producer.publish):
+                with pytest.raises(chanlog.DiskFull):
+                    publish("b")
+        finally:
+            client.config_set("maxmemory", 0)
+        channel.publish("c")
+        assert replayed(channel) == ["a", "c"]
+
+
+@only("redis")
+def test_a_server_that_leads_no_more_is_asked_again(harness):
+    """As when another has taken over under the same address, and does not know it yet."""
+    with harness.connect() as log, asked(harness) as client:
+        channel = log.channel(harness.new_name())
+        channel.publish("a")
+        client.execute_command("REPLICAOF", "127.0.0.1", 1)
+        waiting = spawn(channel.publish, "b")
+        reader = spawn(channel.subscribe(after=0).get, LIMIT)
+        assert not waiting.done()
+        client.execute_command("REPLICAOF", "NO", "ONE")
+        assert waiting.result(LIMIT) == 1
+        assert reader.result(LIMIT).data == "b"
+
+
+@only("nats")
+def test_what_comes_behind_a_publish_does_not_undo_it(log, harness, monkeypatch):
+    channel = log.channel(harness.new_name())
+    channel.configure(chanlog.Retention(age=3600))
+    channel.publish_many(range(63))
+
+    async def gone(*_):
+        raise chanlog.Disconnected("away", engine="nats", happened=False)
+
+    monkeypatch.setattr(log._engine, "since", gone)
+    assert channel.publish("b") == 63
+    assert channel.publish("c") == 64
+
+
+@only("nats")
+def test_a_delete_leaves_the_next_life_alone(log, harness, monkeypatch):
+    """It forgot all that it found under the name, also what was there since a moment."""
+    name = harness.new_name()
+    channel, engine = log.channel(name), log._engine
+    channel.publish("a")
+    channel.cursor("c").commit(0)
+    forget = engine._forget
+
+    async def late(*arguments):
+        with harness.connect() as other:
+            again = other.channel(name)
+            again.publish("new")
+            again.cursor("c").commit(0)
+        await forget(*arguments)
+
+    monkeypatch.setattr(engine, "_forget", late)
+    channel.delete()
+    again = log.channel(name)
+    assert replayed(again) == ["new"]
+    assert again.cursor("c").position() == 1
