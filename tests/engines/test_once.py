@@ -157,3 +157,27 @@ def test_a_delete_leaves_the_next_life_alone(log, harness, monkeypatch):
     again = log.channel(name)
     assert replayed(again) == ["new"]
     assert again.cursor("c").position() == 1
+
+
+@only("nats")
+def test_a_full_stream_is_told_at_once(log, harness):
+    channel = log.channel(harness.new_name())
+    channel.publish("a")
+    engine = log._engine
+
+    def limited(bytes_max):
+        async def limit(session):
+            found = await session.ask(f"STREAM.INFO.{engine.stream}")
+            config = found["config"] | {"max_bytes": bytes_max, "discard": "new"}
+            await session.ask(f"STREAM.UPDATE.{engine.stream}", **config)
+
+        log._runner.run(limit)
+
+    limited(4096)
+    try:
+        with pytest.raises(chanlog.DiskFull):
+            channel.publish(b"x" * 8192)
+    finally:
+        limited(-1)
+    channel.publish("c")
+    assert replayed(channel) == ["a", "c"]
