@@ -33,7 +33,8 @@ __all__ = ["RedisEngine", "connect"]
 
 _FIELDS = ("life", "start", "end", "ended")
 _BLOCK_MS = 5000
-_COUNT = 500
+# Who waits is behind by a few messages, if at all; what is more comes by pages, which fit memory.
+_WAIT_COUNT = 32
 _ATTEMPTS_SECONDS = 600
 _PLAIN_MAX = 1000
 # ``DiskFull`` is an ``OSError`` too, and says what was done.
@@ -240,7 +241,7 @@ class RedisEngine(Engine):
         """What is behind some ids of some streams, or comes within a few seconds: the page of the
         channel, and the entries of each stream."""
         commands: list[Command] = [
-            ("XREAD", "COUNT", _COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *ids, *ids.values()),
+            ("XREAD", "COUNT", _WAIT_COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *ids, *ids.values()),
             ("HMGET", self._key("m", channel), *_FIELDS),
         ]
         found, meta = await self._ask(session, commands, _BLOCK_MS / 1000)
