@@ -57,7 +57,8 @@ class Runner:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
+        # Reentrant: the collector may find the log, and close it, under whoever holds it.
+        self._lock = threading.RLock()
         self._closed = False
         self._forks = _forks
         self._blocking = engine.blocking()
@@ -124,6 +125,8 @@ class Runner:
         async def body() -> Result:
             return await heeding(work(await self._session()))
 
+        # In a child of a fork the lock may be held by a thread that is not there.
+        self.check()
         # What is begun before a close is there when that ends everything.
         with self._lock:
             self.check()
@@ -152,13 +155,14 @@ class Runner:
 
     def close(self) -> None:
         """End everything that waits, and give the sessions back. From any thread."""
+        if self.forked:
+            self._closed = True
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             own, thread = self._loop, self._thread
-        if self.forked:
-            return
         for loop in list(self._sessions):
             if loop is not own and not loop.is_closed():
                 with suppress(RuntimeError):
