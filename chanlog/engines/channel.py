@@ -36,7 +36,11 @@ class EngineChannel(Channel):
     """A channel of an engine. ``life`` is the life of the channel that it stands for, learnt with
     the first answer of the engine: what was deleted and made anew is another channel."""
 
-    def __init__(self, runner: Runner, engine: Engine, name: str, sender: str | None) -> None:
+    def __init__(
+        self, log: object, runner: Runner, engine: Engine, name: str, sender: str | None
+    ) -> None:
+        # A log that the collector finds is closed, so whoever uses it keeps it.
+        self._log = log
         self._runner = runner
         self._engine = engine
         self._life = ""
@@ -44,6 +48,11 @@ class EngineChannel(Channel):
         self.sender = sender
 
     # What the other handles ask of it.
+
+    @property
+    def life(self) -> str:
+        """The life of the channel, "" while it is not known."""
+        return self._life
 
     def operation(self, kind: str, **fields: Any) -> Operation:
         """An operation on this channel."""
@@ -112,7 +121,7 @@ class EngineChannel(Channel):
 
     def reader(self, at: int | None, life: str, filter: Filter | None = None) -> EngineSubscription:
         """A reader from ``at`` on, of the channel's life ``life``."""
-        return EngineSubscription(self._runner, self._engine, self.name, at, life, filter)
+        return EngineSubscription(self, self._runner, self._engine, at, life, filter)
 
     # Writing.
 
@@ -254,7 +263,7 @@ class EngineChannel(Channel):
                 raise unknown(self.name, value, state.end)
         first = state.start if start is None else start
         behind = state.end if stop is None else stop
-        return EngineReplay(self._runner, self._engine, self.name, first, behind, state.life)
+        return EngineReplay(self, self._runner, self._engine, first, behind, state.life)
 
     # Handles with a name.
 

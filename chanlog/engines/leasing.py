@@ -232,7 +232,7 @@ class Lessor:
                 channel=target,
                 new_life=secrets.token_hex(8),
                 bodies=[body],
-                unique=f"{name}\0{self.name}\0{message.offset}",
+                unique=f"{name}\0{self._channel.life}\0{self.name}\0{message.offset}",
             )
         ]
 

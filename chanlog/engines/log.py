@@ -42,7 +42,7 @@ class EngineLog(Log):
         check_name(name)
         if sender is not None:
             check_name(sender, "sender")
-        return EngineChannel(self._runner, self._engine, name, sender)
+        return EngineChannel(self, self._runner, self._engine, name, sender)
 
     def channels(self, *, prefix: str = "", pattern: str | None = None) -> Iterator[str]:
         asked = names_asked(prefix, pattern)

@@ -20,7 +20,7 @@ from ..errors import (
     InvalidOption,
     OffsetTrimmed,
 )
-from ..interface import Replay, Subscription
+from ..interface import Channel, Replay, Subscription
 from ..message import Message
 from .engine import Engine, Page
 from .refusals import deleted, trimmed, unknown
@@ -57,16 +57,17 @@ class EngineSubscription(Subscription):
 
     def __init__(
         self,
+        owner: Channel,
         runner: Runner,
         engine: Engine,
-        channel: str,
         at: int | None,
         life: str,
         filter: Filter | None,
     ) -> None:
+        self._owner = owner
         self._runner = runner
         self._engine = engine
-        self._channel = channel
+        self._channel = owner.name
         # ``None`` until the first look, for whoever begins with the first readable message.
         self._at = at
         self._life = life
@@ -317,11 +318,12 @@ class EngineReplay(Replay):
     """History of a channel of an engine, page by page."""
 
     def __init__(
-        self, runner: Runner, engine: Engine, channel: str, start: int, stop: int, life: str
+        self, owner: Channel, runner: Runner, engine: Engine, start: int, stop: int, life: str
     ) -> None:
+        self._owner = owner
         self._runner = runner
         self._engine = engine
-        self._channel = channel
+        self._channel = owner.name
         self._start = start
         self._stop = stop
         self._life = life

@@ -53,8 +53,11 @@ class Trying:
             try:
                 return await work()
             except self._lost as error:
-                if isinstance(error, ChanlogError) or over():
-                    # A full disk is an ``OSError`` too.
+                if over():
+                    raise
+                if isinstance(error, ChanlogError) and (certain or not is_sent):
+                    # A full disk is an ``OSError`` too. What it says of this attempt does not hold
+                    # for one before it that had no answer.
                     raise
                 is_sent = is_sent or not isinstance(error, self._unsent)
                 if monotonic() >= deadline:

@@ -23,6 +23,9 @@ from ..storage.store import Store
 __all__ = ["Rest", "look", "look_at_tasks"]
 
 
+_looking = threading.Lock()
+
+
 class Rest:
     """What one look has found: ``waits`` by thread or task, and who is ``running``."""
 
@@ -54,13 +57,14 @@ def look(timer: object, is_inside: Callable[[threading.Thread], bool]) -> Rest:
     begins a garbage collection whose finalizers let the thread run, the object is of a frame that
     is gone, and looking at it is a crash (CPython 3.11). So nothing is collected meanwhile.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return _look(timer, is_inside)
-    finally:
-        if collects:
-            gc.enable()
+    with _looking:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return _look(timer, is_inside)
+        finally:
+            if collects:
+                gc.enable()
 
 
 def _look(timer: object, is_inside: Callable[[threading.Thread], bool]) -> Rest:

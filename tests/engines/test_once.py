@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import redis
 
@@ -181,3 +183,64 @@ def test_a_full_stream_is_told_at_once(log, harness):
         limited(-1)
     channel.publish("c")
     assert replayed(channel) == ["a", "c"]
+
+
+@pytest.mark.parametrize("who", ["the same log", "another log"])
+def test_what_was_read_ahead_of_one_life_is_not_of_the_next(log, harness, who):
+    """The rest of a large message that was read in parts was handed to a reader of the new one."""
+    name = harness.new_name()
+    channel = log.channel(name)
+    channel.publish_many(["old"] * 100)
+    assert channel.subscribe().get(timeout=LIMIT).data == "old"
+    with harness.connect() as other:
+        (log if who == "the same log" else other).channel(name).delete()
+        other.channel(name).publish_many(["new"] * 60)
+        again = log.channel(name)
+        again.info()
+        assert again.subscribe(after=31).get(timeout=LIMIT).data == "new"
+        assert list(again.replay(32, 35).data()) == ["new"] * 3
+
+
+def test_a_handle_keeps_its_log(harness):
+    """The collector closed the log under whoever had a reader of it and nothing else."""
+    reader = harness.connect().channel(harness.new_name()).subscribe()
+    gc.collect()
+    assert reader.get(timeout=0.01) is None
+    reader._owner._log.close()
+
+
+@only("nats")
+def test_the_first_that_is_kept_is_of_the_next_life(harness, monkeypatch):
+    """To forget what comes before the first of a stream was taken for all of it."""
+    with harness.connect(prefix="first-kept") as log:
+        name = harness.new_name()
+        channel, engine = log.channel(name), log._engine
+        channel.publish("a")
+        forget = engine._forget
+
+        async def late(*arguments):
+            with harness.connect(prefix="first-kept") as other:
+                other.channel(name).cursor("c").seek(0)
+                other.channel(name).publish("new")
+                other.channel(name).cursor("c").commit(0)
+            await forget(*arguments)
+
+        monkeypatch.setattr(engine, "_forget", late)
+        channel.delete()
+        assert log.channel(name).cursor("c").position() == 1
+
+
+def test_who_leads_is_told_in_many_words():
+    from chanlog.engines.redis.session import Unreached, _reply
+
+    for error in (
+        redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+        redis.exceptions.MasterDownError("Link with MASTER is down"),
+        redis.ResponseError("NOREPLICAS Not enough good replicas to write."),
+        redis.ResponseError("UNBLOCKED force unblock from blocking operation"),
+        redis.ResponseError("ERR Error running script (call to f_1): @user_script:3: -READONLY No"),
+    ):
+        with pytest.raises(Unreached):
+            _reply(error)
+    refused = redis.ResponseError("WRONGTYPE Operation against a key")
+    assert _reply(refused) is refused

@@ -158,8 +158,8 @@ class NatsEngine(NatsReader):
             if was_there and operation.unique:
                 # By another, maybe, and on another chain.
                 session.chains.pop(channel, None)
-            else:
-                self.learn(session, channel, behind)
+                return behind, None, result
+            self.learn(session, channel, behind)
             return behind, link, result
 
     def _too_large(self, size: int) -> ChanlogError:
@@ -176,7 +176,8 @@ class NatsEngine(NatsReader):
 
         async def work() -> None:
             await session.purge(self.stream, self.subject("m", channel), end)
-            for kind in "cg":
+            # "Before the first" would be taken for all.
+            for kind in "cg" if kept_end > 1 else "":
                 pattern = f"{self.subject(kind, channel)}.*"
                 await session.purge(self.kept_stream, pattern, kept_end)
             await session.client.publish(self.subject("w", channel), b"")

@@ -233,7 +233,8 @@ class NatsReader(Engine):
             rest = page.bodies[count:]
             reading.left = Link(links[-1].chain, page.first + count, list(rest))
             page = page._replace(bodies=page.bodies[:count])
-        if reading.is_spent and reading.left is None:
+        is_of_another_life = any(link.chain.life != page.life for link in links)
+        if is_of_another_life or (reading.is_spent and reading.left is None):
             session.give_back(reading)
         else:
             self._keep_reading(session, channel, page.first + len(page.bodies), reading)
@@ -385,14 +386,12 @@ def name_in(subject: str) -> str:
 def _page(chain: Chain, at: int, links: list[Link]) -> Page:
     """The messages from ``at`` on that are in ``links``; the channel is ``chain``, or newer."""
     bodies: list[bytes] = []
-    first, life = at, ""
+    first = at
+    chain = max((chain, *(link.chain for link in links)), key=lambda one: one.seq)
     for link in links:
-        chain = max(chain, link.chain, key=lambda one: one.seq)
-        if not link.bodies:
+        # Of the life before there is nothing to be had any more.
+        if not link.bodies or link.chain.life != chain.life:
             continue
-        if link.chain.life != life:
-            # Of the life before there is nothing to be had any more.
-            bodies, life = [], link.chain.life
         if not bodies:
             skipped = max(0, at - link.first)
             first = link.first + skipped

@@ -64,6 +64,8 @@ class NatsSession(Session):
         """Connect. Raises one of ``LOST`` after ``seconds``."""
         client = Client()
         session = cls(client)
+        options = dict(options)
+        reconnected = options.pop("reconnected_cb", None)
 
         async def ignore(*_: Any) -> None:
             """Whoever has asked for something is told."""
@@ -71,6 +73,8 @@ class NatsSession(Session):
         async def lose() -> None:
             for reading in list(session.begun):
                 reading.lose()
+            if reconnected is not None:
+                await reconnected()
 
         connecting = client.connect(
             servers=[url],

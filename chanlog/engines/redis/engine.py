@@ -288,6 +288,7 @@ class RedisEngine(Engine):
             lambda: self._evaluate(session, self._since, (0, self._prefix, channel, time_us)),
             session.sleep,
             certain=True,
+            over=lambda: session.closed,
         )
         return int(answer)
 

@@ -20,6 +20,7 @@ Command = tuple[Any, ...]
 # What happens to a call when the server, or the way to it, is gone.
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
 _ANOTHER_LEADS = ("MASTERDOWN", "NOREPLICAS", "READONLY", "UNBLOCKED")
+_NOT_LEADING = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
 
 
 class Unreached(redis.ConnectionError):
@@ -30,7 +31,9 @@ def _reply(error: redis.ResponseError) -> redis.ResponseError:
     """The error as a reply, unless it says that this server leads no more, or not yet: then nothing
     was done, and another connection may lead to the one that does. Raises ``Unreached``."""
     said = str(error)
-    if isinstance(error, redis.exceptions.ReadOnlyError) or said.startswith(_ANOTHER_LEADS):
+    # Redis 6.2 wraps what a script has met.
+    wrapped = "running script" in said and any(f"-{word} " in said for word in _ANOTHER_LEADS)
+    if wrapped or isinstance(error, _NOT_LEADING) or said.startswith(_ANOTHER_LEADS):
         raise Unreached(said) from error
     return error
 
@@ -144,11 +147,11 @@ class LoopSession(RedisSession):
             await self._forget(connection)
             raise
         self._free.append(connection)
+        if self.closed:
+            await self._forget(connection)
         return replies
 
     async def _new(self) -> Any:
-        if self.closed:
-            raise Unreached("this log is closed")
         connection = self._kind(**self._settings)
         self._made.add(connection)
         try:
@@ -160,6 +163,9 @@ class LoopSession(RedisSession):
         except BaseException:
             await self._forget(connection)
             raise
+        if self.closed:
+            await self._forget(connection)
+            raise Unreached("this log is closed")
         return connection
 
     async def _forget(self, *connections: Any) -> None:
