@@ -13,6 +13,7 @@ import chanlog
 from chanlog.engines.running import heeding
 
 from ..support import LIMIT
+from .conftest import only
 
 
 def test_a_log_that_the_collector_finds_in_its_own_thread(harness):
@@ -91,6 +92,7 @@ def test_nothing_begins_after_a_close(harness):
     assert runner._thread is None or not runner._thread.is_alive()
 
 
+@only("redis")
 def test_what_is_under_way_in_another_loop_ends(harness):
     log = harness.connect(timeout=LIMIT)
     channel = log.channel(harness.new_name())
@@ -110,6 +112,7 @@ def test_what_is_under_way_in_another_loop_ends(harness):
         assert list(again.channel(channel.name).replay().data()) == ["a", "b"]
 
 
+@only("nats")
 def test_a_reader_that_is_cancelled_leaves_nothing_behind(harness):
     """Each left a subscription and its task, when it was cancelled in the wrong moment."""
 
