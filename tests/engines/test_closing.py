@@ -92,7 +92,6 @@ def test_nothing_begins_after_a_close(harness):
     assert runner._thread is None or not runner._thread.is_alive()
 
 
-@only("redis")
 def test_what_is_under_way_in_another_loop_ends(harness):
     log = harness.connect(timeout=LIMIT)
     channel = log.channel(harness.new_name())

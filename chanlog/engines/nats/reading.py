@@ -66,7 +66,7 @@ class NatsReader(Engine):
 
         def over() -> bool:
             # Closed by us: whoever runs this knows.
-            return session is not None and session.client.is_closed
+            return session is not None and (session.closed or session.client.is_closed)
 
         return await self._trying.attempt(work, asyncio.sleep, certain=certain, over=over)
 

@@ -51,6 +51,8 @@ class NatsSession(Session):
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        # The client does not always know: what connects again may lose that it was told to stop.
+        self.closed = False
         # What was learnt of channels and cursors; it may be old, and then the server says so.
         self.chains: dict[str, Chain] = {}
         self.kept: dict[str, tuple[int, Any]] = {}
@@ -102,9 +104,13 @@ class NatsSession(Session):
         task.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
+        self.closed = True
         await asyncio.gather(*self._ending, return_exceptions=True)
-        with suppress(Exception):
-            await self.client.close()
+        # Nor does it come to an end whenever its network is cut meanwhile.
+        closing = asyncio.ensure_future(self.client.close())
+        closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.wait([closing], timeout=_CALL_SECONDS)
+        closing.cancel()
 
     async def _request(
         self, subject: str, payload: bytes, headers: dict[str, Any] | None = None
