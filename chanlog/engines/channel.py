@@ -208,13 +208,11 @@ class EngineChannel(Channel):
         types: Iterable[str] | None = None,
         echo: bool = True,
     ) -> Subscription:
-        self._runner.check()
-        passing = Filter.asked(types, echo, self.sender, self.name)
+        passing = self._passing(types, echo)
         start = check_start(after, last, since, live)
         if start == FROM_THE_FIRST:
             return self.reader(None, self._life, passing)
-        at, life = self._runner.run(partial(self._find, start))
-        return self.reader(at, life, passing)
+        return self.reader(*self._runner.run(partial(self._find, start)), passing)
 
     async def asubscribe(
         self,
@@ -226,13 +224,15 @@ class EngineChannel(Channel):
         types: Iterable[str] | None = None,
         echo: bool = True,
     ) -> Subscription:
-        self._runner.check()
-        passing = Filter.asked(types, echo, self.sender, self.name)
+        passing = self._passing(types, echo)
         start = check_start(after, last, since, live)
         if start == FROM_THE_FIRST:
             return self.reader(None, self._life, passing)
-        at, life = await self._runner.arun(partial(self._find, start))
-        return self.reader(at, life, passing)
+        return self.reader(*await self._runner.arun(partial(self._find, start)), passing)
+
+    def _passing(self, types: Iterable[str] | None, echo: bool) -> Filter | None:
+        self._runner.check()
+        return Filter.asked(types, echo, self.sender, self.name)
 
     async def _find(self, start: Start, session: Any) -> tuple[int, str]:
         """Where that is now, and in which life of the channel."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import redis
 
@@ -45,48 +47,49 @@ def test_what_the_short_way_has_sent_may_have_happened(harness, monkeypatch):
         assert replayed(channel) == ["a", "b"]
 
 
+@pytest.fixture
+def sent(log, monkeypatch):
+    """All scripts that were sent to Redis; each can be sent again."""
+    sent = []
+    evaluate = log._engine._evaluate
+
+    async def noting(*call):
+        sent.append(partial(evaluate, *call))
+        return await evaluate(*call)
+
+    monkeypatch.setattr(log._engine, "_evaluate", noting)
+    return sent
+
+
+def send_again(call):
+    with pytest.raises(StopIteration):
+        call().send(None)
+
+
 @only("redis")
 @pytest.mark.parametrize("way", ["short", "general"])
-def test_a_copy_that_comes_late_does_nothing(log, harness, monkeypatch, way):
+def test_a_copy_that_comes_late_does_nothing(log, harness, monkeypatch, sent, way):
     """By then its slot belonged to a later call, which was taken for another."""
     channel = log.channel(harness.new_name())
     channel.publish("a")
-    engine, sent = log._engine, []
-    evaluate = engine._evaluate
-
-    async def noting(session, script, arguments):
-        sent.append((session, script, arguments))
-        return await evaluate(session, script, arguments)
-
-    monkeypatch.setattr(engine, "_evaluate", noting)
     if way == "general":
         monkeypatch.setattr("chanlog.engines.redis.engine._PLAIN_MAX", 0)
     assert channel.publish("b") == 1
     late = sent[-1]
     assert channel.publish("c") == 2
-    with pytest.raises(StopIteration):
-        evaluate(*late).send(None)
+    send_again(late)
     assert replayed(channel) == ["a", "b", "c"]
 
 
 @only("redis")
-def test_a_copy_of_what_was_refused_is_not_done_either(log, harness, monkeypatch):
+def test_a_copy_of_what_was_refused_is_not_done_either(log, harness, sent):
     channel = log.channel(harness.new_name())
     channel.publish("a")
-    engine, sent = log._engine, []
-    evaluate = engine._evaluate
-
-    async def noting(session, script, arguments):
-        sent.append((session, script, arguments))
-        return await evaluate(session, script, arguments)
-
-    monkeypatch.setattr(engine, "_evaluate", noting)
     with pytest.raises(chanlog.UnexpectedOffset):
         channel.publish("b", expect=2)
     late = sent[-1]
     channel.publish("c")
-    with pytest.raises(StopIteration):
-        evaluate(*late).send(None)
+    send_again(late)
     assert replayed(channel) == ["a", "c"]
 
 

@@ -51,7 +51,6 @@ class NatsSession(Session):
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        # The client does not always know: what connects again may lose that it was told to stop.
         self.closed = False
         # What was learnt of channels and cursors; it may be old, and then the server says so.
         self.chains: dict[str, Chain] = {}
@@ -69,10 +68,15 @@ class NatsSession(Session):
         options = dict(options)
         reconnected = options.pop("reconnected_cb", None)
 
-        async def ignore(*_: Any) -> None:
-            """Whoever has asked for something is told."""
+        # While it connects again the client may lose that it was told to stop. It asks here.
+        async def hear(*_: Any) -> None:
+            """Whoever has asked for something is told of errors, and nobody else need be."""
+            if session.closed:
+                raise asyncio.CancelledError
 
         async def lose() -> None:
+            if session.closed:
+                await client.close()
             for reading in list(session.begun):
                 reading.lose()
             if reconnected is not None:
@@ -80,7 +84,7 @@ class NatsSession(Session):
 
         connecting = client.connect(
             servers=[url],
-            error_cb=ignore,
+            error_cb=hear,
             reconnected_cb=lose,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.05,  # type: ignore[arg-type]
