@@ -110,7 +110,7 @@ class NatsSession(Session):
     async def close(self) -> None:
         self.closed = True
         await asyncio.gather(*self._ending, return_exceptions=True)
-        # Nor does it come to an end whenever its network is cut meanwhile.
+        # A client whose network is cut meanwhile does not always come to an end.
         closing = asyncio.ensure_future(self.client.close())
         closing.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.wait([closing], timeout=_CALL_SECONDS)
